@@ -1,0 +1,38 @@
+//! Every environment variable of ours that a function reads; the platforms' own are in each room's `binding.rs`.
+
+/// Forces the platform: `aws`, `azure`, `gcp`, `alibaba`, `local` or `http`. Set by the deployer where detection could err.
+pub const PLATFORM: &str = "XCLOUD_PLATFORM";
+/// The functions that this instance serves, a comma list of names; unset: all.
+pub const FUNCTION: &str = "XCLOUD_FUNCTION";
+/// Write the Spec as JSON to this file and exit, before init and detection.
+pub const DESCRIBE: &str = "XCLOUD_DESCRIBE";
+/// Seconds a call may take, where the platform sends no deadline. Set by the deployer.
+pub const TIMEOUT: &str = "XCLOUD_TIMEOUT";
+/// `1`: stream HTTP responses on Lambda. Set by the deployer together with `RESPONSE_STREAM`.
+pub const HTTP_STREAM: &str = "XCLOUD_HTTP_STREAM";
+/// The largest request body in bytes; default [`MAX_BODY_DEFAULT`].
+pub const MAX_BODY: &str = "XCLOUD_MAX_BODY";
+/// What a queue's name is bound to: `XCLOUD_QUEUE_<NAME>=<scheme>:…`, the name in capitals, `-` as `_`.
+pub const QUEUE_PREFIX: &str = "XCLOUD_QUEUE_";
+/// The app's version as counted by the deployer.
+pub const VERSION: &str = "XCLOUD_VERSION";
+
+/// 6 MiB, the smallest request limit of the clouds (Lambda's): what works on one works on all.
+pub const MAX_BODY_DEFAULT: usize = 6 * 1024 * 1024;
+
+/// A variable's value when it is set and not empty.
+pub fn var(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|v| !v.is_empty())
+}
+
+/// The variable that binds a queue: `order-placed` is `XCLOUD_QUEUE_ORDER_PLACED`.
+pub fn queue_var(queue: &str) -> String {
+    let name: String =
+        queue.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
+    format!("{QUEUE_PREFIX}{name}")
+}
+
+/// The cloud name of a handler: `_` becomes `-`.
+pub fn cloud_name(handler: &str) -> String {
+    handler.replace('_', "-")
+}

@@ -1,0 +1,129 @@
+//! What a handler receives: one type per kind of trigger.
+
+mod change;
+mod http;
+mod object;
+mod params;
+mod query;
+mod queue;
+mod raw;
+mod tick;
+mod topic;
+
+pub use self::change::{Change, ChangeKind};
+pub use self::http::Http;
+pub use self::object::{Object, ObjectAction};
+pub use self::params::Params;
+pub use self::query::Query;
+pub use self::queue::{Batch, Message, Queue, RawMessage};
+pub use self::raw::{CloudEvent, Raw};
+pub use self::tick::Tick;
+pub use self::topic::Topic;
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::outcome::Output;
+
+/// The kind of trigger a handler answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum TriggerKind {
+    /// An HTTP request.
+    Http,
+    /// A batch of queue messages.
+    Queue,
+    /// Whatever bytes the platform hands over.
+    Raw,
+}
+
+impl TriggerKind {
+    /// The word used in the Spec, in logs and in the attribute.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Queue => "queue",
+            Self::Raw => "raw",
+        }
+    }
+}
+
+/// An event in neutral form, as every room's `decode` makes it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Incoming {
+    /// A request, its body read; core fills in the path parameters.
+    Http(::http::Request<Bytes>),
+    /// Messages of one queue.
+    Queue(Batch),
+    /// Any other event: its bytes.
+    Raw(Bytes),
+}
+
+impl Incoming {
+    /// The kind of trigger that this is.
+    pub const fn kind(&self) -> TriggerKind {
+        match self {
+            Self::Http(_) => TriggerKind::Http,
+            Self::Queue(_) => TriggerKind::Queue,
+            Self::Raw(_) => TriggerKind::Raw,
+        }
+    }
+}
+
+/// A type that can be a handler's first argument.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an xcloud event",
+    label = "not an event",
+    note = "a handler's first argument is the event: `Http<T>` for HTTP, `Queue<T>` for a queue, `Raw` for anything else; `T` is your `serde::Deserialize` type"
+)]
+pub trait Event: Sized + Send {
+    /// The kind of trigger that produces it.
+    const KIND: TriggerKind;
+    /// What a handler of this event may answer.
+    type Output: Output;
+
+    /// Reads the event out of its neutral form.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadRequest`], [`ErrorKind::UnsupportedMediaType`] or [`ErrorKind::BadEvent`] when it is not one.
+    fn from_incoming(incoming: Incoming) -> Result<Decoded<Self>>;
+}
+
+/// An event as decoded, with the parts of it that could not be.
+#[derive(Debug)]
+pub struct Decoded<E> {
+    /// What the handler gets; `None` when nothing is left to hand over.
+    pub event: Option<E>,
+    /// Messages that are not what the handler takes: their ids and why. They are reported as failed.
+    pub rejected: Vec<(String, Error)>,
+}
+
+impl<E> Decoded<E> {
+    /// All of it could be decoded.
+    pub const fn whole(event: E) -> Self {
+        Self { event: Some(event), rejected: Vec::new() }
+    }
+}
+
+/// The error for an event of another kind than the handler's: a mistake of the room, not of the user.
+pub(crate) fn wrong_kind(wanted: TriggerKind, got: TriggerKind) -> Error {
+    Error::new(
+        ErrorKind::BadEvent,
+        format!("expected a {} event, got a {} event", wanted.as_str(), got.as_str()),
+    )
+}
+
+/// Decodes JSON into `T`. `()` takes any body and does not look at it; an empty body reads as `null`,
+/// so that `Option<T>` is `None`.
+pub(crate) fn from_json<T: DeserializeOwned + 'static>(bytes: &[u8]) -> Result<T, serde_json::Error> {
+    let ignore = std::any::TypeId::of::<T>() == std::any::TypeId::of::<()>();
+    serde_json::from_slice(if ignore || bytes.is_empty() { b"null" } else { bytes })
+}
+
+/// Whether `T` is `()`, the type of a body that the handler does not want decoded.
+pub(crate) fn is_unit<T: 'static>() -> bool {
+    std::any::TypeId::of::<T>() == std::any::TypeId::of::<()>()
+}

@@ -1,0 +1,283 @@
+//! The contract between `#[handler]` and the rest: a function, its arguments, and how one call of it goes.
+
+use std::future::Future;
+use std::ops::Deref;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+
+use crate::context::Context;
+use crate::error::{Error, ErrorKind, Result, Settlement};
+use crate::event::{Decoded, Event, Incoming, TriggerKind};
+use crate::outcome::{BatchOutcome, IntoOutcome, Outcome, Output};
+use crate::queue::{BoxFuture, Sender};
+
+/// What `#[handler]` says about a function.
+#[derive(Debug, Clone, Copy)]
+pub struct Descriptor {
+    /// The fn's name.
+    pub name: &'static str,
+    /// What calls it.
+    pub trigger: Trigger,
+    /// The queues it sends to, in the order of its `Sender` arguments.
+    pub sends: &'static [&'static str],
+}
+
+/// What calls a function, with the data that the attribute gives.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Trigger {
+    /// A route: `POST /orders/{id}`; no method means any.
+    Http {
+        /// The method in capitals.
+        method: Option<&'static str>,
+        /// The path, with `{name}` segments and perhaps a last `{*rest}`.
+        path: &'static str,
+    },
+    /// A queue.
+    Queue {
+        /// The queue's name in the app.
+        queue: &'static str,
+        /// The most messages in one call.
+        batch: Option<u32>,
+    },
+    /// Every event that no other function takes.
+    Raw,
+}
+
+impl Trigger {
+    /// The kind of trigger.
+    pub const fn kind(&self) -> TriggerKind {
+        match self {
+            Self::Http { .. } => TriggerKind::Http,
+            Self::Queue { .. } => TriggerKind::Queue,
+            Self::Raw => TriggerKind::Raw,
+        }
+    }
+}
+
+/// A handler as the attribute describes it; implemented by the braced struct beside the fn.
+pub trait Function<S>: Send + Sync + 'static {
+    /// Name, trigger, queues it sends to.
+    const DESCRIPTOR: Descriptor;
+    /// The first argument.
+    type Event: Event;
+    /// The other arguments, in order.
+    type Args: FromContext<S> + Send;
+    /// What it returns.
+    type Return: IntoOutcome<<Self::Event as Event>::Output>;
+
+    /// Calls the fn.
+    fn invoke(event: Self::Event, args: Self::Args) -> impl Future<Output = Self::Return> + Send;
+}
+
+/// A type that can be an argument after the event, in any order.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a handler argument",
+    label = "not a handler argument",
+    note = "the first argument is the event; the others, in any order, are `State<T>`, `Sender<T>` and `Context`"
+)]
+pub trait FromContext<S>: Sized {
+    /// How many of the attribute's `sends` names it takes.
+    const SENDS: usize = 0;
+
+    /// Makes the argument for one call.
+    ///
+    /// # Errors
+    /// Whatever keeps the handler from being called.
+    fn from_context(args: &mut Args<'_, S>) -> Result<Self>;
+}
+
+/// What arguments are made from.
+#[derive(Debug)]
+pub struct Args<'a, S> {
+    cx: &'a Context,
+    state: &'a Arc<S>,
+    sends: std::slice::Iter<'static, &'static str>,
+}
+
+impl<S> FromContext<S> for Context {
+    fn from_context(args: &mut Args<'_, S>) -> Result<Self> {
+        Ok(args.cx.clone())
+    }
+}
+
+impl<S, T: Send + 'static> FromContext<S> for Sender<T> {
+    const SENDS: usize = 1;
+
+    fn from_context(args: &mut Args<'_, S>) -> Result<Self> {
+        // The attribute checks the count at compile time; this is for hand-written `Function`s.
+        let queue = args
+            .sends
+            .next()
+            .ok_or_else(|| Error::new(ErrorKind::Config, "more `Sender` arguments than names in `sends`"))?;
+        Ok(Self::open(queue, &args.cx.instance().bindings))
+    }
+}
+
+/// The app's state, made once per instance by `App::init` and shared by all calls; it dereferences to the state.
+#[derive(Debug)]
+pub struct State<T>(Arc<T>);
+
+impl<T> State<T> {
+    /// A state for unit tests.
+    pub fn new(state: T) -> Self {
+        Self(Arc::new(state))
+    }
+}
+
+impl<T> Clone for State<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> From<Arc<T>> for State<T> {
+    fn from(state: Arc<T>) -> Self {
+        Self(state)
+    }
+}
+
+impl<T> Deref for State<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<S: Send + Sync + 'static> FromContext<S> for State<S> {
+    fn from_context(args: &mut Args<'_, S>) -> Result<Self> {
+        Ok(Self(Arc::clone(args.state)))
+    }
+}
+
+macro_rules! tuple_args {
+    ($($name:ident)*) => {
+        impl<S, $($name: FromContext<S>),*> FromContext<S> for ($($name,)*) {
+            const SENDS: usize = 0 $(+ $name::SENDS)*;
+
+            #[allow(unused_variables, reason = "the empty tuple uses none")]
+            fn from_context(args: &mut Args<'_, S>) -> Result<Self> {
+                Ok(($($name::from_context(args)?,)*))
+            }
+        }
+    };
+}
+tuple_args!();
+tuple_args!(A);
+tuple_args!(A B);
+tuple_args!(A B C);
+tuple_args!(A B C D);
+tuple_args!(A B C D E);
+tuple_args!(A B C D E F);
+tuple_args!(A B C D E F G);
+tuple_args!(A B C D E F G H);
+
+/// A function with its types erased, as an app holds it.
+pub(crate) trait DynFunction<S>: Send + Sync {
+    fn descriptor(&self) -> &'static Descriptor;
+    fn call(&self, incoming: Incoming, cx: Context, state: Arc<S>) -> BoxFuture<'static, Outcome>;
+}
+
+pub(crate) struct Entry<F>(pub(crate) std::marker::PhantomData<fn() -> F>);
+
+impl<S: Send + Sync + 'static, F: Function<S>> DynFunction<S> for Entry<F> {
+    fn descriptor(&self) -> &'static Descriptor {
+        const { &F::DESCRIPTOR }
+    }
+
+    fn call(&self, incoming: Incoming, cx: Context, state: Arc<S>) -> BoxFuture<'static, Outcome> {
+        Box::pin(async move {
+            let call = async { Ok(attempt::<S, F>(incoming, &cx, &state).await) };
+            let outcome = catch(call).await.unwrap_or_else(Outcome::Failed);
+            report(&cx, &outcome);
+            match outcome {
+                Outcome::Failed(error) => <F::Event as Event>::Output::fail(error),
+                other => other,
+            }
+        })
+    }
+}
+
+async fn attempt<S, F: Function<S>>(incoming: Incoming, cx: &Context, state: &Arc<S>) -> Outcome {
+    let ids = match &incoming {
+        Incoming::Queue(batch) => batch.messages.iter().map(|m| m.id.clone()).collect(),
+        _ => Vec::new(),
+    };
+    let mut args = Args { cx, state, sends: F::DESCRIPTOR.sends.iter() };
+    let (decoded, args) = match F::Event::from_incoming(incoming)
+        .and_then(|decoded| Ok((decoded, F::Args::from_context(&mut args)?)))
+    {
+        Ok(both) => both,
+        Err(error) => return Outcome::Failed(error),
+    };
+    let Decoded { event, rejected } = decoded;
+    let outcome = match event {
+        Some(event) => F::invoke(event, args).await.into_outcome(),
+        None => Outcome::Batch(BatchOutcome::new()),
+    };
+    match outcome {
+        Outcome::Batch(mut batch) => {
+            if let Some((id, _)) = batch.failed().iter().find(|(id, _)| !ids.contains(id)) {
+                let message =
+                    format!("the handler reported message `{id}` as failed, which is not in the batch");
+                return Outcome::Failed(Error::handler(message));
+            }
+            batch.extend(rejected);
+            Outcome::Batch(batch)
+        }
+        other => other,
+    }
+}
+
+/// Failures that the caller does not read in full are written to the log, once.
+fn report(cx: &Context, outcome: &Outcome) {
+    match outcome {
+        Outcome::Failed(error) => {
+            let status = error.kind().status();
+            let log = cx.log().field("error_kind", error.kind().name());
+            if cx.trigger() != TriggerKind::Http || status.is_server_error() {
+                log.error(error);
+            } else {
+                log.info(error);
+            }
+        }
+        Outcome::Batch(batch) => {
+            for (id, error) in batch.failed() {
+                let fate = match error.kind().settlement() {
+                    Settlement::Retry => "retry",
+                    Settlement::DeadLetter => "dead-letter",
+                };
+                cx.log().field("message_id", id.as_str()).field("settlement", fate).error(error);
+            }
+        }
+        Outcome::Http(_) | Outcome::Done(_) => {}
+    }
+}
+
+/// Turns a panic inside the future into an error, so that one bad event does not end the instance.
+pub(crate) fn catch<T>(call: impl Future<Output = Result<T>>) -> impl Future<Output = Result<T>> {
+    CatchUnwind(Box::pin(call))
+}
+
+struct CatchUnwind<F>(Pin<Box<F>>);
+
+impl<T, F: Future<Output = Result<T>>> Future for CatchUnwind<F> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        // The future is dropped after a panic and never polled again, so broken invariants inside it are not seen.
+        match std::panic::catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx))) {
+            Ok(poll) => poll,
+            Err(panic) => Poll::Ready(Err(Error::new(ErrorKind::Panic, panic_message(&*panic)))),
+        }
+    }
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("the handler panicked: {}", text.unwrap_or("no message"))
+}

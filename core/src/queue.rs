@@ -1,0 +1,163 @@
+//! Sending to a queue: `Sender<T>`, what its name is bound to, and the transports behind it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::env;
+use crate::error::{Error, ErrorKind, Result};
+
+/// A boxed future, for the seams where types are erased.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// One way of sending: a cloud's queue service, or the local host.
+pub trait QueueTransport: Send + Sync {
+    /// Stores the messages in the queue and returns their ids, in order. `Ok` means that all are stored.
+    fn send(&self, messages: Vec<Bytes>) -> BoxFuture<'_, Result<Vec<String>>>;
+}
+
+/// Opens the part after `<scheme>:` of a binding. Must not do I/O: connections are made on the first send.
+pub type OpenQueue = fn(&str) -> Result<Arc<dyn QueueTransport>>;
+
+/// What the names of queues stand for: `XCLOUD_QUEUE_<NAME>=<scheme>:…`, whatever the room.
+#[derive(Clone, Default)]
+pub struct Bindings {
+    schemes: Vec<(&'static str, OpenQueue)>,
+    open: Arc<Mutex<HashMap<&'static str, Arc<dyn QueueTransport>>>>,
+}
+
+impl Bindings {
+    /// The schemes that this program was built with.
+    pub fn new(schemes: Vec<(&'static str, OpenQueue)>) -> Self {
+        Self { schemes, open: Arc::default() }
+    }
+
+    /// The transport of a queue; an unbound one gives a sender whose `send` fails.
+    fn transport(&self, queue: &'static str) -> Result<Arc<dyn QueueTransport>> {
+        let mut open = self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(transport) = open.get(queue) {
+            return Ok(Arc::clone(transport));
+        }
+        let transport = self.connect(queue)?;
+        open.insert(queue, Arc::clone(&transport));
+        Ok(transport)
+    }
+
+    fn connect(&self, queue: &str) -> Result<Arc<dyn QueueTransport>> {
+        let name = env::queue_var(queue);
+        let Some(value) = env::var(&name) else {
+            return Err(unsupported(format!("queue `{queue}` is not bound: {name} is not set")));
+        };
+        let (scheme, rest) = value.split_once(':').unwrap_or((&value, ""));
+        match self.schemes.iter().find(|(known, _)| *known == scheme) {
+            Some((_, open)) => open(rest).map_err(|e| e.with("variable", &name)),
+            None => {
+                let known: Vec<_> = self.schemes.iter().map(|(s, _)| *s).collect();
+                let known = known.join(", ");
+                Err(unsupported(format!(
+                    "queue `{queue}` is bound to scheme `{scheme}`, which this build does not have (it has: {known})"
+                )))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Bindings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.schemes.iter().map(|(s, _)| s)).finish()
+    }
+}
+
+fn unsupported(message: String) -> Error {
+    Error::new(ErrorKind::Unsupported, message)
+}
+
+/// Sends messages of type `T`, as JSON, to the queue that the attribute names: `#[handler(…, sends = "order-placed")]`.
+///
+/// Several senders take the names in order: `sends = ["a", "b"]` gives `a` to the first `Sender` argument.
+/// Opening never fails; sending to a queue that is not bound is [`ErrorKind::Unsupported`] (HTTP 503).
+pub struct Sender<T> {
+    queue: &'static str,
+    transport: Result<Arc<dyn QueueTransport>, String>,
+    message: PhantomData<fn(T)>,
+}
+
+impl<T> Sender<T> {
+    pub(crate) fn open(queue: &'static str, bindings: &Bindings) -> Self {
+        let transport = bindings.transport(queue).map_err(|e| e.to_string());
+        Self { queue, transport, message: PhantomData }
+    }
+
+    /// A sender for unit tests and what it was given to send.
+    pub fn for_test() -> (Self, Arc<Mutex<Vec<Bytes>>>) {
+        let sent = Arc::new(Mutex::new(Vec::new()));
+        let transport: Arc<dyn QueueTransport> = Arc::new(Recorder(Arc::clone(&sent)));
+        (Self { queue: "test", transport: Ok(transport), message: PhantomData }, sent)
+    }
+
+    /// The queue's name in the app.
+    pub fn queue(&self) -> &'static str {
+        self.queue
+    }
+
+    /// Sends one message and returns its id once the queue has stored it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] when the queue is not bound, [`ErrorKind::Unavailable`] when it does not answer.
+    pub async fn send(&self, message: &T) -> Result<String>
+    where
+        T: Serialize + Sync,
+    {
+        let ids = self.store(vec![encode(message)?]).await?;
+        ids.into_iter()
+            .next()
+            .ok_or_else(|| Error::unavailable(format!("queue `{}` gave no message id", self.queue)))
+    }
+
+    /// Sends several messages at once and returns their ids in order.
+    ///
+    /// # Errors
+    /// As [`Sender::send`]; some of the messages may have been stored.
+    pub async fn send_all(&self, messages: &[T]) -> Result<Vec<String>>
+    where
+        T: Serialize + Sync,
+    {
+        self.store(messages.iter().map(encode).collect::<Result<_>>()?).await
+    }
+
+    async fn store(&self, messages: Vec<Bytes>) -> Result<Vec<String>> {
+        match &self.transport {
+            Ok(transport) => transport.send(messages).await.map_err(|e| e.with("queue", self.queue)),
+            Err(why) => Err(unsupported(why.clone())),
+        }
+    }
+}
+
+fn encode<T: Serialize>(message: &T) -> Result<Bytes> {
+    serde_json::to_vec(message)
+        .map(Bytes::from)
+        .map_err(|e| Error::handler(format!("the message cannot be written as JSON: {e}")))
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sender({})", self.queue)
+    }
+}
+
+struct Recorder(Arc<Mutex<Vec<Bytes>>>);
+
+impl QueueTransport for Recorder {
+    fn send(&self, messages: Vec<Bytes>) -> BoxFuture<'_, Result<Vec<String>>> {
+        let mut sent = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let ids = (sent.len()..sent.len() + messages.len()).map(|i| i.to_string()).collect();
+        sent.extend(messages);
+        Box::pin(std::future::ready(Ok(ids)))
+    }
+}
