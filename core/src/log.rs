@@ -38,7 +38,9 @@ impl Level {
 
 /// Where log lines go: whole lines, the newline included.
 #[derive(Clone)]
-pub struct Sink(Arc<dyn Fn(&[u8]) + Send + Sync>);
+pub struct Sink(Arc<WriteLine>);
+
+type WriteLine = dyn Fn(&[u8]) + Send + Sync;
 
 impl Sink {
     /// Standard output, which every platform collects; stderr would count as errors on Azure.
@@ -114,6 +116,11 @@ impl<'a> Logger<'a> {
 /// A line that belongs to the instance, not to a call.
 pub fn instance_line(instance: &Instance, level: Level, message: &str) {
     instance.sink.write(&line(instance, level, message, None, Map::new()));
+}
+
+/// A line about a call whose handler is gone.
+pub fn call_line(instance: &Instance, level: Level, message: &str, id: &str) {
+    instance.sink.write(&line(instance, level, message, Some(Call { id, trace: None }), Map::new()));
 }
 
 struct Call<'a> {

@@ -151,7 +151,8 @@ pub fn parse_rfc3339(text: &str) -> Option<SystemTime> {
     let time = UNIX_EPOCH + Duration::new(secs, nanos);
     let offset = |z: &str| -> Option<Duration> {
         let (h, m) = z.split_once(':')?;
-        Some(Duration::from_secs(h.parse::<u64>().ok()?.min(24) * 3600 + m.parse::<u64>().ok()?.min(60) * 60))
+        let (h, m) = (h.parse::<u64>().ok().filter(|h| *h < 24)?, m.parse::<u64>().ok().filter(|m| *m < 60)?);
+        Some(Duration::from_secs(h * 3600 + m * 60))
     };
     match zone.as_bytes().first()? {
         b'Z' | b'z' if zone.len() == 1 => Some(time),

@@ -53,6 +53,10 @@ impl TriggerKind {
 /// An event in neutral form, as every room's `decode` makes it.
 #[derive(Debug)]
 #[non_exhaustive]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "requests are the common case and it is moved twice: a box would cost more"
+)]
 pub enum Incoming {
     /// A request, its body read; core fills in the path parameters.
     Http(::http::Request<Bytes>),

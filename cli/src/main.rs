@@ -1,0 +1,3 @@
+//! The `xcloud` command.
+
+fn main() {}

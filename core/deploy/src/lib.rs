@@ -1,0 +1,13 @@
+//! The deploy side of xcloud as a library: what a provider is, what a plan is, the engine that applies one, and the
+//! packaging helpers. The CLI uses nothing that a program of yours could not.
+
+pub mod engine;
+pub mod operate;
+pub mod plan;
+pub mod provider;
+
+pub use self::operate::{Invoke, Invoked, LogLine, LogQuery, Operate, Status};
+pub use self::plan::{Action, Change, FieldChange, Plan, Resource};
+pub use self::provider::{
+    Artifact, Binary, Capability, Desired, Finding, Level, Observed, Progress, Provider, Stage, Step,
+};

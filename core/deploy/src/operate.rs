@@ -1,0 +1,104 @@
+//! What one does with a deployed app: call it, read its logs, ask how it is.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use xcloud_core::Result;
+
+use crate::provider::Stage;
+
+/// A call to make.
+#[derive(Debug, Clone, Default)]
+pub struct Invoke {
+    /// The function's logical name: `http`, `fulfil`.
+    pub function: String,
+    /// The body or event.
+    pub data: Vec<u8>,
+    /// HTTP only: the method, default POST with data, else GET.
+    pub method: Option<String>,
+    /// HTTP only: path and query, default `/`.
+    pub path: Option<String>,
+    /// HTTP only: headers.
+    pub headers: Vec<(String, String)>,
+}
+
+/// What a call answered.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Invoked {
+    /// The HTTP status; for events 200 or 500.
+    pub status: u16,
+    /// Response headers in order.
+    pub headers: Vec<(String, String)>,
+    /// The body: JSON if it is, else text, base64 if it is neither.
+    pub body: Value,
+    /// The body's bytes, for `-o text`.
+    #[serde(skip)]
+    pub bytes: Vec<u8>,
+    /// The platform's id of the call.
+    pub request_id: Option<String>,
+    /// From sending to the last byte.
+    pub duration_ms: f64,
+}
+
+/// Which log lines to read.
+#[derive(Debug, Clone, Default)]
+pub struct LogQuery {
+    /// One function, or all.
+    pub function: Option<String>,
+    /// At most so many lines, the newest.
+    pub limit: Option<usize>,
+}
+
+/// One log line.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LogLine {
+    /// RFC 3339, when the provider received it.
+    pub time: String,
+    /// The function's logical name.
+    pub function: String,
+    /// `stdout`, `stderr` or `platform`.
+    pub stream: String,
+    /// The line, without its newline.
+    pub line: String,
+}
+
+/// How one function is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Status {
+    /// The provider's id.
+    pub provider: String,
+    /// The logical name.
+    pub name: String,
+    /// The provider's name of it.
+    pub resource: String,
+    /// The deployed version, `v3`.
+    pub version: Option<String>,
+    /// The base URL, for HTTP.
+    pub url: Option<String>,
+    /// The provider's word: `running`, `idle`, `failed`.
+    pub state: String,
+    /// Whether it can take calls.
+    pub healthy: bool,
+}
+
+/// What one does with a deployed app.
+#[async_trait]
+pub trait Operate: Send + Sync {
+    /// Calls a function and waits for its answer.
+    ///
+    /// # Errors
+    /// When there is no such function or it cannot be reached; an answer of 500 is not an error here.
+    async fn invoke(&self, stage: &Stage, call: Invoke) -> Result<Invoked>;
+
+    /// Reads log lines, oldest first.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    async fn logs(&self, stage: &Stage, query: LogQuery) -> Result<Vec<LogLine>>;
+
+    /// Says how every function is.
+    ///
+    /// # Errors
+    /// When the provider cannot be asked.
+    async fn status(&self, stage: &Stage) -> Result<Vec<Status>>;
+}

@@ -1,0 +1,191 @@
+//! What a provider is: packages, a pure plan, and the steps that carry it out.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use xcloud_core::Result;
+use xcloud_core::spec::Spec;
+
+use crate::plan::{Change, Plan, Resource};
+
+/// A built function binary.
+#[derive(Debug, Clone)]
+pub struct Binary {
+    /// The ELF file's bytes.
+    pub bytes: Arc<[u8]>,
+    /// Lower-case hex SHA-256 of the bytes.
+    pub sha256: String,
+    /// `x86_64` or `arm64`.
+    pub arch: String,
+}
+
+/// A package around a binary: the bytes that are uploaded.
+#[derive(Debug, Clone)]
+pub struct Artifact {
+    /// The provider's id.
+    pub provider: &'static str,
+    /// The file name to store it under: `shop-aws.zip`.
+    pub file_name: String,
+    /// The package.
+    pub bytes: Vec<u8>,
+    /// The file in the package that the platform starts.
+    pub entry: &'static str,
+    /// The binary inside.
+    pub binary: Binary,
+}
+
+/// A deployment's address: whose resources these are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stage {
+    /// The project's name.
+    pub project: String,
+    /// The stage's name: `dev`, `prod`.
+    pub stage: String,
+}
+
+/// What should be: the resolved Spec of a stage, and what to run.
+#[derive(Debug, Clone)]
+pub struct Desired {
+    /// Whose resources.
+    pub stage: Stage,
+    /// What the app needs, configuration merged in; no functions: destroy.
+    pub spec: Spec,
+    /// The package to deploy; `None` for a destroy.
+    pub artifact: Option<Artifact>,
+    /// Whether resources that hold data may be deleted.
+    pub delete_data: bool,
+}
+
+/// What is: the resources of a stage as the provider reports them.
+#[derive(Debug, Clone, Default)]
+pub struct Observed {
+    /// The resources.
+    pub resources: Vec<Resource>,
+    /// The app's base URL, if it has one already.
+    pub url: Option<String>,
+}
+
+/// What a platform can do. Asked before anything is packaged or called.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Capability {
+    /// The kinds of trigger it can deliver.
+    pub triggers: Vec<&'static str>,
+    /// The most messages in one call.
+    pub batch: Option<u32>,
+    /// Whether single messages of a batch can be retried.
+    pub partial_failure: bool,
+    /// Whether responses can be streamed.
+    pub streaming: bool,
+    /// The longest call in seconds.
+    pub timeout_seconds: Option<u32>,
+    /// The most memory in MiB.
+    pub memory_mb: Option<u32>,
+}
+
+/// How grave a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// It will not work.
+    Error,
+    /// It will work differently.
+    Warning,
+}
+
+/// One thing that a platform cannot do as asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The provider's id.
+    pub provider: String,
+    /// The function's name.
+    pub function: String,
+    /// How grave.
+    pub level: Level,
+    /// A stable word: `partial-failure`.
+    pub code: String,
+    /// What and why.
+    pub message: String,
+}
+
+/// One step of a plan that is being applied.
+#[derive(Debug)]
+pub struct Step<'a> {
+    /// The change to carry out.
+    pub change: &'a Change,
+    /// What should be in the end.
+    pub desired: &'a Desired,
+}
+
+/// Hears of an apply's progress.
+pub trait Progress: Send + Sync {
+    /// A step begins.
+    fn begin(&self, change: &Change);
+    /// A step ended well or badly, after so many seconds.
+    fn end(&self, change: &Change, result: &Result<()>, seconds: f64);
+}
+
+/// A place where apps run.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    /// `aws`, `azure`, `gcp`, `alibaba` or `local`.
+    fn id(&self) -> &'static str;
+
+    /// What the platform can do.
+    fn capability(&self) -> Capability;
+
+    /// What of the Spec the platform cannot do.
+    fn check(&self, spec: &Spec) -> Vec<Finding>;
+
+    /// The package around a binary. Pure: the same binary and Spec give the same bytes.
+    ///
+    /// # Errors
+    /// When the binary does not fit the platform.
+    fn package(&self, stage: &Stage, binary: &Binary, spec: &Spec) -> Result<Artifact>;
+
+    /// What is there now.
+    ///
+    /// # Errors
+    /// Credentials, permissions, network.
+    async fn observe(&self, stage: &Stage) -> Result<Observed>;
+
+    /// The way from what is to what should be. Pure.
+    fn plan(&self, desired: &Desired, observed: &Observed) -> Plan;
+
+    /// Carries out one change. Idempotent: a repeated or interrupted step converges.
+    ///
+    /// # Errors
+    /// What the provider answered.
+    async fn apply(&self, step: &Step<'_>) -> Result<()>;
+
+    /// Puts what the steps have prepared into service, after all of them. Nothing serves half-configured.
+    ///
+    /// # Errors
+    /// What the provider answered.
+    async fn publish(&self, desired: &Desired) -> Result<()>;
+
+    /// HTTP attempts sent so far, retries included: reads and writes.
+    fn calls(&self) -> (u64, u64);
+}
+
+/// Where a build put its packages, as `xcloud build` reports them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Built {
+    /// The provider's id.
+    pub provider: String,
+    /// The package's absolute path.
+    pub path: PathBuf,
+    /// Lower-case hex SHA-256 of the package.
+    pub sha256: String,
+    /// The package's size.
+    pub bytes: u64,
+    /// The file in the package that the platform starts.
+    pub entry: String,
+    /// Lower-case hex SHA-256 of the binary inside.
+    pub binary_sha256: String,
+    /// The binary's size.
+    pub binary_bytes: u64,
+    /// `x86_64` or `arm64`.
+    pub arch: String,
+}

@@ -1,0 +1,83 @@
+//! One call under its deadline.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::time::Sleep;
+use xcloud_core::error::BoxError;
+use xcloud_core::event::Incoming;
+use xcloud_core::log::{Level, call_line};
+use xcloud_core::outcome::error_response;
+use xcloud_core::{Body, Error, ErrorKind, Outcome, Parts, Response, Service, Target};
+
+/// The time kept back before the platform's deadline, to answer in.
+const MARGIN: Duration = Duration::from_millis(100);
+
+/// Answers an HTTP request. At deadline − 100 ms the handler is dropped and the answer is 504; a streamed body that
+/// is still going then is cut.
+pub async fn call_http(service: &Service, request: http::Request<Bytes>, parts: Parts) -> Response {
+    let Some(deadline) = parts.deadline else { return service.http(request, parts).await };
+    let id = parts.id.clone();
+    match before(deadline, service.http(request, parts)).await {
+        Some(response) if response.body().is_stream() => response.map(|body| cut_at(deadline, body)),
+        Some(response) => response,
+        None => error_response(&late(service, &id)),
+    }
+}
+
+/// Hands an event to a function. At deadline − 100 ms the handler is dropped and the event failed.
+pub async fn call_event(service: &Service, target: Target, incoming: Incoming, parts: Parts) -> Outcome {
+    let Some(deadline) = parts.deadline else { return service.call(target, incoming, parts).await };
+    let id = parts.id.clone();
+    match before(deadline, service.call(target, incoming, parts)).await {
+        Some(outcome) => outcome,
+        None => Outcome::Failed(late(service, &id)),
+    }
+}
+
+async fn before<T>(deadline: Instant, call: impl Future<Output = T>) -> Option<T> {
+    let last = deadline.checked_sub(MARGIN).unwrap_or(deadline);
+    tokio::time::timeout_at(last.into(), call).await.ok()
+}
+
+fn late(service: &Service, id: &str) -> Error {
+    let error = Error::new(ErrorKind::Timeout, "the handler did not finish before its deadline");
+    call_line(service.instance(), Level::Error, error.message(), id);
+    error
+}
+
+fn cut_at(deadline: Instant, body: Body) -> Body {
+    Body::from_http_body(Cut { body, sleep: Box::pin(tokio::time::sleep_until(deadline.into())) })
+}
+
+struct Cut {
+    body: Body,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl HttpBody for Cut {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if self.sleep.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Some(Err("the body did not end before the deadline".into())));
+        }
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,169 @@
+//! The platform's side of a wire, as tests, `xcloud dev --as` and emulators use it: one trait that every room's
+//! `host.rs` implements, and the child process that all of them drive.
+
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use xcloud_core::event::Batch;
+use xcloud_core::{BoxFuture, Error, Result};
+
+/// How a host starts the function's process.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    /// The function's binary.
+    pub program: std::path::PathBuf,
+    /// Environment beside what the platform sets. The parent's environment is not inherited.
+    pub env: Vec<(String, String)>,
+    /// What `XCLOUD_FUNCTION` is set to, as a deployer would; `None` leaves it unset.
+    pub function: Option<String>,
+    /// The longest call.
+    pub timeout: Duration,
+}
+
+/// What came of a batch, as the platform understands the function's answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delivery {
+    /// All messages are done.
+    Done,
+    /// These messages come again, the others are done.
+    Retry(Vec<String>),
+    /// The whole batch comes again: the answer said so, or was none.
+    RetryAll(String),
+}
+
+/// A platform's side of the wire with one function process behind it.
+pub trait Host: Send + Sync {
+    /// Sends a request as the platform's HTTP front would, and returns what its client would see.
+    fn http(&self, request: http::Request<Bytes>) -> BoxFuture<'_, Result<http::Response<Bytes>>>;
+
+    /// Delivers messages of a queue to the function with this cloud name.
+    fn queue<'a>(
+        &'a self,
+        function: &'a str,
+        queue: &'a str,
+        batch: Batch,
+    ) -> BoxFuture<'a, Result<Delivery>>;
+
+    /// What the process has written so far, stdout and stderr interleaved by line.
+    fn output(&self) -> String;
+
+    /// Ends the process the way the platform does.
+    fn stop(&self) -> BoxFuture<'_, Result<ExitStatus>>;
+}
+
+/// A running child whose output is kept.
+#[derive(Debug)]
+pub struct Process {
+    child: tokio::sync::Mutex<Child>,
+    output: Arc<Mutex<String>>,
+}
+
+impl Process {
+    /// Starts the program with `env` added to what [`Launch`] asks for.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn spawn(launch: &Launch, env: &[(&str, String)]) -> Result<Self> {
+        let mut command = Command::new(&launch.program);
+        command.env_clear().envs(env.iter().map(|(k, v)| (k, v)));
+        command.envs(launch.env.iter().map(|(k, v)| (k, v)));
+        if let Some(function) = &launch.function {
+            command.env(xcloud_core::env::FUNCTION, function);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().map_err(|e| {
+            Error::unavailable(format!("cannot start {}: {e}", launch.program.display())).caused_by(e)
+        })?;
+        let output = Arc::new(Mutex::new(String::new()));
+        keep(child.stdout.take(), &output);
+        keep(child.stderr.take(), &output);
+        Ok(Self { child: tokio::sync::Mutex::new(child), output })
+    }
+
+    /// What it has written so far.
+    pub fn output(&self) -> String {
+        self.output.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Its process id, while it runs.
+    pub async fn id(&self) -> Option<u32> {
+        self.child.lock().await.id()
+    }
+
+    /// Whether it has ended by itself.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub async fn try_wait(&self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.lock().await.try_wait()?)
+    }
+
+    /// Waits until it ends by itself.
+    ///
+    /// # Errors
+    /// When it does not within `limit`.
+    pub async fn wait(&self, limit: Duration) -> Result<ExitStatus> {
+        let mut child = self.child.lock().await;
+        match tokio::time::timeout(limit, child.wait()).await {
+            Ok(status) => Ok(status?),
+            Err(_) => Err(Error::unavailable(format!("the process did not end within {limit:?}"))),
+        }
+    }
+
+    /// SIGKILL, as platforms without a graceful stop do.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub async fn kill(&self) -> Result<ExitStatus> {
+        let mut child = self.child.lock().await;
+        child.start_kill()?;
+        Ok(child.wait().await?)
+    }
+}
+
+fn keep(pipe: Option<impl AsyncRead + Unpin + Send + 'static>, output: &Arc<Mutex<String>>) {
+    let Some(pipe) = pipe else { return };
+    let output = Arc::clone(output);
+    tokio::spawn(async move {
+        let mut reader = BufReader::new(pipe);
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line).await.is_ok_and(|n| n > 0) {
+            let mut output = output.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            output.push_str(&String::from_utf8_lossy(&line));
+            line.clear();
+        }
+    });
+}
+
+/// A loopback port that was free a moment ago.
+///
+/// # Errors
+/// When the system has none.
+pub fn free_port() -> Result<u16> {
+    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+/// Tries `probe` every few milliseconds until it is true.
+///
+/// # Errors
+/// When it is not within `limit`, with what the process wrote.
+pub async fn until(limit: Duration, process: &Process, mut probe: impl AsyncFnMut() -> bool) -> Result<()> {
+    let end = Instant::now() + limit;
+    while !probe().await {
+        let ended = process.try_wait().await?;
+        if ended.is_some() || Instant::now() > end {
+            let what =
+                ended.map_or_else(|| format!("not ready within {limit:?}"), |s| format!("it ended: {s}"));
+            return Err(Error::unavailable(format!(
+                "the function's process: {what}; it wrote: {}",
+                process.output()
+            )));
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,13 @@
+//! What the rooms share at run time: the async runtime, one call under its deadline, the HTTP server.
+//!
+//! A crate of its own because rooms may not depend on each other, and core has no I/O.
+
+mod call;
+#[cfg(feature = "host")]
+pub mod host;
+mod runtime;
+mod server;
+
+pub use self::call::{call_event, call_http};
+pub use self::runtime::{Concurrency, block_on};
+pub use self::server::{Listener, Server, terminated};

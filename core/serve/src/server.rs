@@ -1,0 +1,285 @@
+//! The HTTP/1.1 server of the rooms that listen on a port: hyper, with limits and a clean stop.
+
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+use http_body::Body as HttpBody;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, UnixListener};
+use xcloud_core::outcome::error_response;
+use xcloud_core::{Error, ErrorKind, Response, Result, env};
+
+/// A client that has not sent its request's head after this long is let go.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Between two pieces of a request's body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Where requests come in.
+#[derive(Debug)]
+pub enum Listener {
+    /// A TCP port.
+    Tcp(TcpListener),
+    /// A unix socket.
+    Unix(UnixListener),
+}
+
+impl Listener {
+    /// Listens on a TCP address.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] naming the address, for example when the port is in use.
+    pub async fn tcp(host: &str, port: u16) -> Result<Self> {
+        let listener = TcpListener::bind((host, port)).await.map_err(|e| {
+            Error::new(ErrorKind::Config, format!("cannot listen on {host}:{port}: {e}")).caused_by(e)
+        })?;
+        Ok(Self::Tcp(listener))
+    }
+}
+
+/// A server in the making: what it accepts and how it stops.
+#[derive(Debug, Clone)]
+pub struct Server {
+    max_body: usize,
+    drain: Duration,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Server {
+    /// Bodies up to `XCLOUD_MAX_BODY`, ten seconds for requests in flight at the end.
+    pub fn new() -> Self {
+        let max_body = env::var(env::MAX_BODY).and_then(|v| v.parse().ok()).unwrap_or(env::MAX_BODY_DEFAULT);
+        Self { max_body, drain: Duration::from_secs(10) }
+    }
+
+    /// Another limit of a request's body, in bytes.
+    #[must_use]
+    pub fn max_body(mut self, bytes: usize) -> Self {
+        self.max_body = bytes;
+        self
+    }
+
+    /// How long requests in flight may take once `stop` has resolved.
+    #[must_use]
+    pub fn drain(mut self, time: Duration) -> Self {
+        self.drain = time;
+        self
+    }
+
+    /// Accepts connections and answers requests until `stop` resolves, then finishes those in flight.
+    /// A body over the limit is answered 413 without the handler being called.
+    ///
+    /// # Errors
+    /// When the listener fails for good.
+    pub async fn run<H, F>(
+        &self,
+        listener: Listener,
+        handler: H,
+        stop: impl Future<Output = ()>,
+    ) -> Result<()>
+    where
+        H: Fn(http::Request<Bytes>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Response> + Send + 'static,
+    {
+        let mut stop = pin!(stop);
+        let graceful = GracefulShutdown::new();
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).pipeline_flush(true);
+        loop {
+            let stream = tokio::select! {
+                accepted = accept(&listener) => match accepted {
+                    Ok(stream) => stream,
+                    Err(error) if is_passing(&error) => {
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                        continue;
+                    }
+                    Err(error) => return Err(error.into()),
+                },
+                () = &mut stop => break,
+            };
+            let (handler, max_body) = (handler.clone(), self.max_body);
+            let service = service_fn(move |request| {
+                let handler = handler.clone();
+                async move { Ok::<_, std::convert::Infallible>(answer(request, max_body, handler).await) }
+            });
+            let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+            // An error here is the client's: it went away or spoke no HTTP, which hyper has answered.
+            tokio::spawn(async move { drop(connection.await) });
+        }
+        drop(listener);
+        drop(tokio::time::timeout(self.drain, graceful.shutdown()).await);
+        Ok(())
+    }
+}
+
+async fn answer<H, F>(request: http::Request<Incoming>, max_body: usize, handler: H) -> Response
+where
+    H: Fn(http::Request<Bytes>) -> F,
+    F: Future<Output = Response>,
+{
+    let (parts, body) = request.into_parts();
+    match read_body(body, max_body).await {
+        Ok(bytes) => handler(http::Request::from_parts(parts, bytes)).await,
+        Err(error) => {
+            // The rest of the body has not been read, so the connection cannot be used again.
+            let mut response = error_response(&error);
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            if error.kind() == ErrorKind::Timeout {
+                *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
+            }
+            response
+        }
+    }
+}
+
+async fn read_body(mut body: Incoming, max: usize) -> Result<Bytes> {
+    let too_large = || {
+        let message = format!("the body is larger than {max} bytes");
+        Error::new(ErrorKind::PayloadTooLarge, message)
+    };
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > max {
+        return Err(too_large());
+    }
+    let mut first = Bytes::new();
+    let mut all: Vec<u8> = Vec::new();
+    let mut next = async || std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+    loop {
+        let frame = match tokio::time::timeout(BODY_TIMEOUT, next()).await {
+            Ok(frame) => frame,
+            Err(_) => return Err(Error::new(ErrorKind::Timeout, "the body did not arrive in time")),
+        };
+        let Some(frame) = frame else { break };
+        let frame = frame.map_err(|e| Error::bad_request(format!("the body could not be read: {e}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if first.len() + all.len() + data.len() > max {
+            return Err(too_large());
+        }
+        if first.is_empty() && all.is_empty() {
+            first = data;
+            continue;
+        }
+        if all.is_empty() {
+            all.reserve_exact(announced.max(first.len() + data.len()));
+            all.extend_from_slice(&std::mem::take(&mut first));
+        }
+        all.extend_from_slice(&data);
+    }
+    Ok(if all.is_empty() { first } else { all.into() })
+}
+
+/// Resolves when the platform asks the process to end (SIGTERM), or a person does (SIGINT).
+///
+/// # Errors
+/// When the signal handlers cannot be installed.
+pub fn terminated() -> Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    })
+}
+
+/// Errors of `accept` that pass: the connection was reset before it was taken, or descriptors ran out for now.
+fn is_passing(error: &io::Error) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    ) || matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
+}
+
+async fn accept(listener: &Listener) -> io::Result<Stream> {
+    match listener {
+        Listener::Tcp(tcp) => {
+            let (stream, _) = tcp.accept().await?;
+            // Small answers should not wait for an ACK; a socket that refuses the option still works.
+            drop(stream.set_nodelay(true));
+            Ok(Stream::Tcp(stream))
+        }
+        Listener::Unix(unix) => Ok(Stream::Unix(unix.accept().await?.0)),
+    }
+}
+
+enum Stream {
+    Tcp(tokio::net::TcpStream),
+    Unix(tokio::net::UnixStream),
+}
+
+macro_rules! each {
+    ($self:ident, $stream:ident => $call:expr) => {
+        match $self.get_mut() {
+            Stream::Tcp($stream) => {
+                let $stream = Pin::new($stream);
+                $call
+            }
+            Stream::Unix($stream) => {
+                let $stream = Pin::new($stream);
+                $call
+            }
+        }
+    };
+}
+
+impl tokio::io::AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        buf: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        each!(self, s => s.poll_read(cx, buf))
+    }
+}
+
+impl tokio::io::AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        buf: &[u8],
+    ) -> std::task::Poll<io::Result<usize>> {
+        each!(self, s => s.poll_write(cx, buf))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<io::Result<()>> {
+        each!(self, s => s.poll_flush(cx))
+    }
+
+    fn poll_shutdown(
+        self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        each!(self, s => s.poll_shutdown(cx))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> std::task::Poll<io::Result<usize>> {
+        each!(self, s => s.poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tcp(s) => s.is_write_vectored(),
+            Self::Unix(s) => s.is_write_vectored(),
+        }
+    }
+}

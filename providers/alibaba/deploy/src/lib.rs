@@ -1,0 +1,1 @@
+//! Packages and deployment for Alibaba Function Compute.

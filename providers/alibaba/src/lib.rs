@@ -1,0 +1,1 @@
+//! The alibaba room: Alibaba Function Compute.

@@ -1,0 +1,1 @@
+//! The aws room: AWS Lambda.

@@ -1,0 +1,1 @@
+//! The azure room: Azure Functions custom handlers.

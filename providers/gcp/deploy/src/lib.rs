@@ -1,0 +1,1 @@
+//! Packages and deployment for Google Cloud Run, and plain HTTP with CloudEvents.

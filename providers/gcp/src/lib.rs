@@ -1,0 +1,1 @@
+//! The gcp room: Google Cloud Run, and plain HTTP with CloudEvents.

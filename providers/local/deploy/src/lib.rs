@@ -1,0 +1,1 @@
+//! Packages and deployment for the xcloud host on this machine.

@@ -1,0 +1,1 @@
+//! The local room: the xcloud host on this machine.
