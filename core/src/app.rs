@@ -14,7 +14,7 @@ use crate::context::{Context, Parts};
 use crate::env;
 use crate::error::{BoxError, Error, ErrorKind, Result};
 use crate::event::{Incoming, TriggerKind};
-use crate::handler::{DynFunction, Entry, Function, State, Trigger};
+use crate::handler::{Descriptor, DynFunction, Entry, Function, State, Trigger};
 use crate::instance::Instance;
 use crate::outcome::{Outcome, Response, error_response};
 use crate::queue::BoxFuture;
@@ -37,6 +37,17 @@ impl<S: Send + Sync + 'static> Functions<S> {
     /// The list with one more.
     #[must_use]
     pub fn with<F: Function<S>>(mut self) -> Self {
+        const {
+            let descriptor = F::DESCRIPTOR;
+            assert!(
+                descriptor.trigger.kind() as u8 == <F::Event as crate::Event>::KIND as u8,
+                "the handler's trigger is of another kind than its event"
+            );
+            assert!(
+                descriptor.sends.len() == <F::Args as crate::FromContext<S>>::SENDS,
+                "the handler has not one name in `sends` for each `Sender` argument"
+            );
+        }
         self.0.push(Box::new(Entry::<F>(PhantomData)));
         self
     }
@@ -198,8 +209,7 @@ impl<S: Send + Sync + 'static> App<S> {
     }
 
     fn events(&self) -> Vec<EventFunction> {
-        let event = |(index, function): (usize, &Box<dyn DynFunction<S>>)| {
-            let descriptor = function.descriptor();
+        let event = |(index, descriptor): (usize, &'static Descriptor)| {
             let queue = match descriptor.trigger {
                 Trigger::Http { .. } => return None,
                 Trigger::Queue { queue, .. } => Some(queue),
@@ -208,7 +218,7 @@ impl<S: Send + Sync + 'static> App<S> {
             let name = env::cloud_name(descriptor.name);
             Some(EventFunction { index, name, kind: descriptor.trigger.kind(), queue })
         };
-        self.functions.iter().enumerate().filter_map(event).collect()
+        self.functions.iter().map(|f| f.descriptor()).enumerate().filter_map(event).collect()
     }
 }
 

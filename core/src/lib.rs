@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod body;
+pub mod cloudevents;
 pub mod context;
 pub mod env;
 pub mod error;

@@ -1,1 +1,36 @@
-//! The `#[handler]` attribute.
+//! The `#[handler]` attribute of xcloud. Use it through the `xcloud` crate.
+
+mod args;
+mod handler;
+mod signature;
+
+use proc_macro::TokenStream;
+
+/// Makes an `async fn` a handler.
+///
+/// ```text
+/// #[handler(http = "POST /orders/{id}")]          any method: http = "/orders/{id}"; the rest of a path: {*rest}
+/// #[handler(queue = "order-placed", batch = 10)]
+/// #[handler(raw)]                                  every event that no other handler takes
+/// #[handler(…, sends = "order-placed")]            or sends = ["a", "b"], one name per `Sender` argument
+/// ```
+///
+/// The first argument is the event (`Http<T>`, `Queue<T>`, `Raw`); `State<T>`, `Sender<T>` and `Context` follow in any order.
+///
+/// It leaves the fn as it is, so unit tests call it, and adds a type of the same name for `xcloud::functions![…]`:
+///
+/// ```text
+/// async fn create_order(order: Http<Order>, shop: State<Shop>) -> Result<Json<Receipt>> { … }   // untouched
+/// struct create_order {}
+/// impl Function<Shop> for create_order {
+///     const DESCRIPTOR: Descriptor = Descriptor { name: "create_order", trigger: …, sends: &[…] };
+///     type Event = Http<Order>;
+///     type Args = (State<Shop>,);
+///     type Return = Result<Json<Receipt>>;
+///     async fn invoke(event, (a0,)) { create_order(event, a0).await }
+/// }
+/// ```
+#[proc_macro_attribute]
+pub fn handler(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    handler::expand(attribute.into(), item.into()).into()
+}

@@ -1,1 +1,32 @@
-//! xcloud
+#![doc = include_str!("../../README.md")]
+
+mod detect;
+mod run;
+
+pub use xcloud_core::{
+    App, BatchOutcome, Body, BoxError, Context, Error, ErrorKind, FromContext, Functions, Http, IntoOutcome,
+    IntoResponse, Json, Message, Outcome, Platform, Queue, Raw, Response, Result, Sender, State, event, spec,
+};
+pub use xcloud_macros::handler;
+
+pub use self::run::run;
+
+pub use bytes::Bytes;
+pub use http;
+
+/// The list of an app's handlers: `xcloud::functions![create_order, fulfil]`; paths work too.
+#[macro_export]
+macro_rules! functions {
+    ($($function:path),* $(,)?) => {
+        $crate::Functions::new()$(.with::<$function>())*
+    };
+}
+
+/// What the expansion of `#[handler]` names. Not for use by hand.
+#[doc(hidden)]
+pub mod __private {
+    pub use xcloud_core::handler::{Descriptor, Function, Trigger};
+
+    /// Bounds an argument's type where the user wrote it.
+    pub fn argument<S, T: xcloud_core::FromContext<S>>() {}
+}

@@ -1,1 +1,3 @@
-//! The test kit.
+//! The test kit: the rooms under test, and what the suites share.
+
+pub mod rooms;

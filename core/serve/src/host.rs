@@ -1,6 +1,7 @@
 //! The platform's side of a wire, as tests, `xcloud dev --as` and emulators use it: one trait that every room's
 //! `host.rs` implements, and the child process that all of them drive.
 
+use std::future::Future;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -151,7 +152,11 @@ pub fn free_port() -> Result<u16> {
 ///
 /// # Errors
 /// When it is not within `limit`, with what the process wrote.
-pub async fn until(limit: Duration, process: &Process, mut probe: impl AsyncFnMut() -> bool) -> Result<()> {
+pub async fn until<F, P>(limit: Duration, process: &Process, mut probe: P) -> Result<()>
+where
+    P: FnMut() -> F,
+    F: Future<Output = bool>,
+{
     let end = Instant::now() + limit;
     while !probe().await {
         let ended = process.try_wait().await?;
@@ -166,4 +171,83 @@ pub async fn until(limit: Duration, process: &Process, mut probe: impl AsyncFnMu
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     Ok(())
+}
+
+/// Where a function's process listens.
+#[derive(Debug, Clone)]
+pub enum Address {
+    /// A loopback port.
+    Port(u16),
+    /// A unix socket.
+    Socket(std::path::PathBuf),
+}
+
+/// Headers of one hop (RFC 9110 §7.6.1): a front takes them off on both sides.
+const HOP: [&str; 7] =
+    ["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];
+
+/// Takes the headers of one hop off.
+pub fn strip_hop(headers: &mut http::HeaderMap) {
+    for name in HOP {
+        headers.remove(name);
+    }
+}
+
+/// Sends one request to the process as a front does, with `content-length`, and reads the whole answer.
+///
+/// # Errors
+/// When the process cannot be reached, or breaks off before its answer ended.
+pub async fn forward(address: &Address, request: http::Request<Bytes>) -> Result<http::Response<Bytes>> {
+    match address {
+        Address::Port(port) => {
+            exchange(tokio::net::TcpStream::connect(("127.0.0.1", *port)).await, request).await
+        }
+        Address::Socket(path) => exchange(tokio::net::UnixStream::connect(path).await, request).await,
+    }
+}
+
+async fn exchange<S>(
+    stream: std::io::Result<S>,
+    request: http::Request<Bytes>,
+) -> Result<http::Response<Bytes>>
+where
+    S: AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let away =
+        |e: &dyn std::fmt::Display| Error::unavailable(format!("the function's process did not answer: {e}"));
+    let stream = stream.map_err(|e| away(&e))?;
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.map_err(|e| away(&e))?;
+    let connection = tokio::spawn(connection);
+    let (mut parts, body) = request.into_parts();
+    strip_hop(&mut parts.headers);
+    if !parts.headers.contains_key(http::header::HOST) {
+        parts.headers.insert(http::header::HOST, http::HeaderValue::from_static("app.example"));
+    }
+    // Origin form, as on the wire: fronts send the path and query alone.
+    if let Some(target) = parts.uri.path_and_query().and_then(|p| p.as_str().parse().ok()) {
+        parts.uri = target;
+    }
+    let request = http::Request::from_parts(parts, xcloud_core::Body::from(body));
+    let response = sender.send_request(request).await.map_err(|e| away(&e))?;
+    let (mut parts, body) = response.into_parts();
+    let body = xcloud_core::Body::from_http_body(body).collect().await.map_err(|e| away(&e))?;
+    connection.abort();
+    strip_hop(&mut parts.headers);
+    Ok(http::Response::from_parts(parts, body))
+}
+
+/// SIGTERM, then up to `grace` for the process to end, then SIGKILL.
+///
+/// # Errors
+/// When the system refuses.
+pub async fn terminate(process: &Process, grace: Duration) -> Result<ExitStatus> {
+    if let Some(id) = process.id().await {
+        // The standard library has no SIGTERM and this crate no unsafe code; every system that runs tests has kill.
+        drop(Command::new("kill").arg("-TERM").arg(id.to_string()).status().await);
+    }
+    match process.wait(grace).await {
+        Ok(status) => Ok(status),
+        Err(_) => process.kill().await,
+    }
 }

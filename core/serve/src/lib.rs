@@ -5,6 +5,7 @@
 mod call;
 #[cfg(feature = "host")]
 pub mod host;
+pub mod parts;
 mod runtime;
 mod server;
 

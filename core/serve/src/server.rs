@@ -22,6 +22,11 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Between two pieces of a request's body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How much of a refused body is read and thrown away, at most, before the connection is closed.
+const LINGER_BYTES: usize = 64 * 1024 * 1024;
+/// And for how long.
+const LINGER: Duration = Duration::from_secs(5);
+
 /// Where requests come in.
 #[derive(Debug)]
 pub enum Listener {
@@ -129,10 +134,13 @@ where
     H: Fn(http::Request<Bytes>) -> F,
     F: Future<Output = Response>,
 {
-    let (parts, body) = request.into_parts();
-    match read_body(body, max_body).await {
+    let (parts, mut body) = request.into_parts();
+    match read_body(&mut body, max_body).await {
         Ok(bytes) => handler(http::Request::from_parts(parts, bytes)).await,
         Err(error) => {
+            if error.kind() == ErrorKind::PayloadTooLarge {
+                drop(tokio::time::timeout(LINGER, discard(&mut body, LINGER_BYTES)).await);
+            }
             // The rest of the body has not been read, so the connection cannot be used again.
             let mut response = error_response(&error);
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -144,7 +152,18 @@ where
     }
 }
 
-async fn read_body(mut body: Incoming, max: usize) -> Result<Bytes> {
+/// Reads on, so that a client that writes its whole body first sees the answer and not a reset connection.
+async fn discard(body: &mut Incoming, limit: usize) {
+    let mut seen = 0;
+    while seen < limit {
+        match std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
+            Some(Ok(frame)) => seen += frame.data_ref().map_or(0, Bytes::len),
+            Some(Err(_)) | None => return,
+        }
+    }
+}
+
+async fn read_body(body: &mut Incoming, max: usize) -> Result<Bytes> {
     let too_large = || {
         let message = format!("the body is larger than {max} bytes");
         Error::new(ErrorKind::PayloadTooLarge, message)
@@ -155,7 +174,7 @@ async fn read_body(mut body: Incoming, max: usize) -> Result<Bytes> {
     }
     let mut first = Bytes::new();
     let mut all: Vec<u8> = Vec::new();
-    let mut next = async || std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+    let mut next = async || std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await;
     loop {
         let frame = match tokio::time::timeout(BODY_TIMEOUT, next()).await {
             Ok(frame) => frame,

@@ -1,0 +1,149 @@
+//! Attribute and signature to tokens: the item as it was, a descriptor, and checks placed on the user's own tokens.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{Error, Ident, Type};
+
+use crate::args::{Args, Trigger};
+use crate::signature::{Item, Shape, last_segment};
+
+pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    let mut args = Args::parse(attribute);
+    let mut errors = std::mem::take(&mut args.errors);
+    let addition = match syn::parse2::<Item>(item.clone()) {
+        Ok(parsed) => {
+            let shape = Shape::read(&parsed.sig, &mut errors);
+            check_kind(&args, &shape, &mut errors);
+            check_sends(&args, &shape, &mut errors);
+            let sound = errors.is_empty();
+            descriptor(&parsed, &args, &shape, sound)
+        }
+        Err(_) => {
+            errors.push(Error::new(Span::call_site(), "`#[handler]` goes on an `async fn`"));
+            TokenStream::new()
+        }
+    };
+    let errors = errors.into_iter().reduce(|mut all, error| {
+        all.combine(error);
+        all
+    });
+    let errors = errors.map(|e| e.to_compile_error());
+    // The item always stays, so that one mistake does not make its name unknown everywhere else.
+    quote!(#item #addition #errors)
+}
+
+fn check_sends(args: &Args, shape: &Shape, errors: &mut Vec<Error>) {
+    let (names, senders) = (args.sends.len(), shape.senders);
+    if names == senders {
+        return;
+    }
+    let span = args.sends_span.unwrap_or_else(Span::call_site);
+    let message = match (names, senders) {
+        (0, _) => "a `Sender` argument needs its queue's name: add `sends = \"name\"`".to_owned(),
+        (_, 0) => "`sends` needs a `Sender<T>` argument to send with".to_owned(),
+        _ => format!(
+            "`sends` names {names} and the fn takes {senders} `Sender` arguments: one name for each, in order"
+        ),
+    };
+    errors.push(Error::new(span, message));
+}
+
+fn descriptor(item: &Item, args: &Args, shape: &Shape, sound: bool) -> TokenStream {
+    let (vis, name) = (&item.vis, &item.sig.ident);
+    let doc = format!("The handler [`{name}`], for `xcloud::functions![…]`.");
+    let ty = quote! {
+        #[doc = #doc]
+        #[allow(non_camel_case_types)]
+        #vis struct #name {}
+    };
+    let (Some(event), true) = (&shape.event, sound) else { return ty };
+    let implementation = implementation(item, args, shape, event);
+    let checks = checks(shape);
+    quote! {
+        #ty
+        #implementation
+        #checks
+    }
+}
+
+fn implementation(item: &Item, args: &Args, shape: &Shape, event: &Type) -> TokenStream {
+    let name = &item.sig.ident;
+    let text = name.to_string();
+    let text = text.strip_prefix("r#").unwrap_or(&text);
+    let trigger = match &args.trigger {
+        Some((Trigger::Http { method, path }, _)) => {
+            let method = option(method.as_ref());
+            quote!(Http { method: #method, path: #path })
+        }
+        Some((Trigger::Queue { queue }, _)) => {
+            let batch = option(args.batch.as_ref());
+            quote!(Queue { queue: #queue, batch: #batch })
+        }
+        _ => quote!(Raw),
+    };
+    let (sends, others, output) = (&args.sends, &shape.others, &shape.output);
+    let names: Vec<Ident> = (0..others.len()).map(|i| format_ident!("a{i}")).collect();
+    let (generics, state) = match &shape.state {
+        Some(state) => (quote!(), quote!(#state)),
+        None => (quote!(<S: ::core::marker::Send + ::core::marker::Sync + 'static>), quote!(S)),
+    };
+    quote! {
+        impl #generics ::xcloud::__private::Function<#state> for #name {
+            const DESCRIPTOR: ::xcloud::__private::Descriptor = ::xcloud::__private::Descriptor {
+                name: #text,
+                trigger: ::xcloud::__private::Trigger::#trigger,
+                sends: &[#(#sends),*],
+            };
+            type Event = #event;
+            type Args = (#(#others,)*);
+            type Return = #output;
+
+            fn invoke(
+                event: Self::Event,
+                (#(#names,)*): Self::Args,
+            ) -> impl ::core::future::Future<Output = Self::Return> + ::core::marker::Send {
+                #name(event #(, #names)*)
+            }
+        }
+    }
+}
+
+fn option<T: quote::ToTokens>(value: Option<&T>) -> TokenStream {
+    match value {
+        Some(value) => quote!(::core::option::Option::Some(#value)),
+        None => quote!(::core::option::Option::None),
+    }
+}
+
+/// Never run: each bound stands on the token that it is about, so that a mistake is shown there.
+fn checks(shape: &Shape) -> TokenStream {
+    let state = shape.state.as_ref().map_or_else(|| quote!(()), |s| quote!(#s));
+    let arguments = shape.others.iter().map(|ty| {
+        let argument = quote_spanned!(ty.span()=> ::xcloud::__private::argument::<#state, #ty>);
+        quote!(let _ = #argument;)
+    });
+    quote! {
+        const _: fn() = || {
+            #(#arguments)*
+        };
+    }
+}
+
+/// A kind that does not match the event's type, where the type is spelled out; core checks the rest when the
+/// function is registered.
+fn check_kind(args: &Args, shape: &Shape, errors: &mut Vec<Error>) {
+    let (Some((trigger, span)), Some(event)) = (&args.trigger, &shape.event) else { return };
+    let Some(name) = last_segment(event).map(|s| s.ident.to_string()) else { return };
+    let (key, fits) = match trigger {
+        Trigger::Http { .. } => ("http", "Http"),
+        Trigger::Queue { .. } => ("queue", "Queue"),
+        Trigger::Raw => ("raw", "Raw"),
+    };
+    if name != fits && ["Http", "Queue", "Raw"].contains(&name.as_str()) {
+        let message = format!(
+            "`{key}` does not go with the event `{name}`: take `{fits}`, or name a trigger for `{name}`"
+        );
+        errors.push(Error::new(*span, message));
+    }
+}

@@ -1,0 +1,108 @@
+//! Cloud Run's side of the wire, a simulator of ours: the front that forwards requests, and Pub/Sub push, one message
+//! a request (<https://cloud.google.com/run/docs/container-contract>, <https://cloud.google.com/pubsub/docs/push>).
+
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use serde_json::{Map, Value, json};
+use xcloud_core::event::{Batch, RawMessage};
+use xcloud_core::text::{base64_encode, rfc3339};
+use xcloud_core::{BoxFuture, Error, Result};
+use xcloud_serve::host::{Address, Delivery, Host, Launch, Process, forward, free_port, terminate, until};
+
+use crate::binding;
+
+/// Cloud Run waits 240 s for the port; a test's process that takes this long is broken.
+const STARTUP: Duration = Duration::from_secs(20);
+
+struct CloudRun {
+    process: Process,
+    address: Address,
+}
+
+/// Starts the process with Cloud Run's environment and waits until its port is open (the default startup probe).
+///
+/// # Errors
+/// When it ends, or does not listen in time, with what it wrote.
+pub async fn start(launch: Launch) -> Result<Box<dyn Host>> {
+    let port = free_port()?;
+    let env = [
+        (binding::PORT, port.to_string()),
+        (binding::SERVICE, "fixture".to_owned()),
+        (binding::REVISION, "fixture-00001-abc".to_owned()),
+        ("K_CONFIGURATION", "fixture".to_owned()),
+        (xcloud_core::env::TIMEOUT, launch.timeout.as_secs_f64().to_string()),
+    ];
+    let process = Process::spawn(&launch, &env)?;
+    let open = move || async move { tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() };
+    until(STARTUP, &process, open).await?;
+    Ok(Box::new(CloudRun { process, address: Address::Port(port) }))
+}
+
+impl Host for CloudRun {
+    fn http(&self, mut request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>>> {
+        Box::pin(async move {
+            let headers = request.headers_mut();
+            let trace = http::HeaderValue::from_static("105445aa7843bc8bf206b12000100000/1;o=1");
+            headers.entry(binding::TRACE_HEADER).or_insert(trace);
+            headers.append("x-forwarded-for", http::HeaderValue::from_static("203.0.113.7"));
+            headers.insert("x-forwarded-proto", http::HeaderValue::from_static("https"));
+            forward(&self.address, request).await
+        })
+    }
+
+    fn queue<'a>(&'a self, _: &'a str, queue: &'a str, batch: Batch) -> BoxFuture<'a, Result<Delivery>> {
+        Box::pin(async move {
+            // Push has no batches: each message is a request of its own, in order here so that trials can tell.
+            for message in batch.messages {
+                let body = push(&message, queue).to_string();
+                let request = Request::builder()
+                    .method(Method::POST)
+                    .uri("/")
+                    .header("content-type", "application/json")
+                    .header(
+                        "user-agent",
+                        "APIs-Google; (+https://developers.google.com/webmasters/APIs-Google.html)",
+                    )
+                    .body(Bytes::from(body))
+                    .map_err(Error::from)?;
+                let answer = forward(&self.address, request).await?;
+                // https://cloud.google.com/pubsub/docs/push: 102, 200, 201, 202 and 204 acknowledge.
+                if !matches!(answer.status().as_u16(), 102 | 200 | 201 | 202 | 204) {
+                    return Ok(Delivery::RetryAll(format!("{}: {:?}", answer.status(), answer.body())));
+                }
+            }
+            Ok(Delivery::Done)
+        })
+    }
+
+    fn output(&self) -> String {
+        self.process.output()
+    }
+
+    fn stop(&self) -> BoxFuture<'_, Result<ExitStatus>> {
+        Box::pin(terminate(&self.process, Duration::from_secs(10)))
+    }
+}
+
+/// A push request's body as Pub/Sub writes it, names in both spellings.
+pub fn push(message: &RawMessage, subscription: &str) -> Value {
+    let time = message.sent.map(rfc3339);
+    let attributes: Map<String, Value> =
+        message.attributes.iter().map(|(k, v)| (k.clone(), Value::from(v.as_str()))).collect();
+    let mut push = json!({
+        "message": {
+            "attributes": attributes,
+            "data": base64_encode(&message.body),
+            "messageId": message.id, "message_id": message.id,
+            "publishTime": time, "publish_time": time,
+        },
+        "subscription": format!("projects/p/subscriptions/fixture-dev-{subscription}"),
+    });
+    if let Some(attempt) = message.attempt {
+        push["deliveryAttempt"] = attempt.into();
+    }
+    push
+}

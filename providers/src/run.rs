@@ -1,0 +1,51 @@
+//! `run`: describe, detect, and hand the app to its room.
+
+use xcloud_core::error::ErrorKind;
+use xcloud_core::queue::Bindings;
+use xcloud_core::{App, Error, Platform, Program, Result, env};
+
+use crate::detect::detect;
+
+/// Runs the app on the platform that this process finds itself on, until the platform ends it.
+///
+/// With `XCLOUD_DESCRIBE=<file>` in the environment it writes the app's Spec to that file and returns, before init.
+///
+/// # Errors
+/// A wrong configuration, what the app's init returned (the platform has been told), or a platform that went away.
+/// Return it from `main`: the process then ends with status 1 and the error on stderr.
+pub fn run<S: Send + Sync + 'static>(app: App<S>) -> Result<()> {
+    let program = app.into_program()?;
+    if let Some(file) = env::var(env::DESCRIBE) {
+        return describe(&program, &file);
+    }
+    let platform = detect(|name| std::env::var(name).ok())?;
+    enter(platform, program, bindings())
+}
+
+fn describe(program: &Program, file: &str) -> Result<()> {
+    let json = serde_json::to_vec_pretty(program.spec())?;
+    std::fs::write(file, json).map_err(|e| {
+        Error::new(ErrorKind::Config, format!("{}: cannot write {file}: {e}", env::DESCRIBE)).caused_by(e)
+    })
+}
+
+/// The schemes that `XCLOUD_QUEUE_<NAME>` may use in this build.
+fn bindings() -> Bindings {
+    Bindings::new(vec![])
+}
+
+fn enter(platform: Platform, program: Program, bindings: Bindings) -> Result<()> {
+    match platform {
+        #[cfg(feature = "gcp")]
+        Platform::Gcp => xcloud_gcp::run(program, bindings),
+        #[cfg(feature = "gcp")]
+        Platform::Http => xcloud_gcp::run_http(program, bindings),
+        #[allow(unreachable_patterns, reason = "reached when a room's feature is off")]
+        other => {
+            drop((program, bindings));
+            let message =
+                format!("this program was built without the `{other}` room: turn that feature of xcloud on");
+            Err(Error::new(ErrorKind::Config, message))
+        }
+    }
+}

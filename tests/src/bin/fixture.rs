@@ -1,0 +1,211 @@
+//! The app that the behaviour suites drive: a handler for each thing that can go right or wrong.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Path;
+use axum::routing::get;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use xcloud::{
+    App, BatchOutcome, Body, Context, Error, ErrorKind, Http, Json, Queue, Raw, Response, Result, Sender,
+    State, handler,
+};
+
+struct Shop {
+    calls: AtomicU32,
+}
+
+#[derive(Deserialize)]
+struct Number {
+    n: u32,
+}
+
+/// A message of the queue: what it asks the handler to do.
+#[derive(Serialize, Deserialize)]
+struct Item {
+    id: String,
+    action: String,
+}
+
+/// Everything the handler saw of the request, for comparison with what was sent.
+#[handler(http = "/echo/{*rest}")]
+async fn echo(request: Http, cx: Context) -> Json<Value> {
+    let headers: Vec<_> = request
+        .headers()
+        .iter()
+        .map(|(k, v)| (k.as_str(), String::from_utf8_lossy(v.as_bytes()).into_owned()))
+        .collect();
+    Json(json!({
+        "method": request.method().as_str(),
+        "path": request.path(),
+        "rest": request.params().and_then(|p| p.get("rest")),
+        "query": request.query().iter().map(|(k, v)| (k.into_owned(), v.into_owned())).collect::<Vec<_>>(),
+        "headers": headers,
+        "body": request.bytes().as_ref(),
+        "id": cx.id(),
+        "platform": cx.platform().as_str(),
+        "cold_start": cx.cold_start(),
+        "remaining_ms": cx.remaining().map(|d| d.as_millis() as u64),
+        "trace": cx.trace(),
+    }))
+}
+
+#[handler(http = "GET /hello")]
+async fn hello(_request: Http) -> &'static str {
+    "hello"
+}
+
+#[handler(http = "POST /double")]
+async fn double(number: Http<Number>) -> Json<Value> {
+    Json(json!({ "doubled": u64::from(number.n) * 2 }))
+}
+
+#[handler(http = "GET /items/{id}")]
+async fn item(request: Http) -> Result<String> {
+    request.param::<String>("id")
+}
+
+#[handler(http = "GET /cookies")]
+async fn cookies(_request: Http) -> Response {
+    let response = http::Response::builder()
+        .header("set-cookie", "a=1; Path=/")
+        .header("set-cookie", "b=2; Expires=Wed, 21 Oct 2026 07:28:00 GMT")
+        .header("x-multi", "p")
+        .header("x-multi", "q")
+        .header("content-type", "text/plain");
+    response.body(Body::from("cookies")).unwrap_or_default()
+}
+
+#[handler(http = "GET /bytes")]
+async fn all_bytes(_request: Http) -> Vec<u8> {
+    (0..=255).collect()
+}
+
+#[handler(http = "POST /bytes")]
+async fn echo_bytes(request: Http) -> Bytes {
+    request.bytes().clone()
+}
+
+#[handler(http = "GET /panic")]
+async fn panics(_request: Http) -> &'static str {
+    panic!("secret detail of the panic")
+}
+
+#[handler(http = "GET /fail")]
+async fn fails(_request: Http) -> Result<&'static str> {
+    Err(Error::handler("secret detail of the failure"))
+}
+
+#[handler(http = "GET /teapot")]
+async fn teapot(_request: Http) -> Result<&'static str> {
+    Err(Error::new(ErrorKind::Conflict, "short and stout"))
+}
+
+#[handler(http = "GET /slow")]
+async fn slow(request: Http) -> Result<&'static str> {
+    let ms = request.query().parse("ms")?.unwrap_or(60_000);
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+    Ok("slept")
+}
+
+#[handler(http = "GET /count")]
+async fn count(_request: Http, shop: State<Shop>) -> String {
+    (shop.calls.fetch_add(1, Ordering::Relaxed) + 1).to_string()
+}
+
+#[handler(http = "POST /send", sends = "nowhere")]
+async fn send(_request: Http, nowhere: Sender<Item>) -> Result<String> {
+    nowhere.send(&Item { id: "1".to_owned(), action: "ok".to_owned() }).await
+}
+
+#[handler(http = "GET /stream")]
+async fn stream(request: Http) -> Result<Body> {
+    let (pieces, broken) = match request.query().get("kind").as_deref() {
+        Some("empty") => (0, false),
+        Some("broken") => (2, true),
+        _ => (3, false),
+    };
+    Ok(Body::from_stream(Pieces { left: pieces, broken }))
+}
+
+/// `piece N\n` so many times, then perhaps an error.
+struct Pieces {
+    left: u32,
+    broken: bool,
+}
+
+impl futures_core::Stream for Pieces {
+    type Item = Result<String, std::io::Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
+        if self.left == 0 {
+            return Poll::Ready(
+                std::mem::take(&mut self.broken).then(|| Err(std::io::Error::other("it broke"))),
+            );
+        }
+        self.left -= 1;
+        Poll::Ready(Some(Ok(format!("piece {}\n", self.left))))
+    }
+}
+
+#[handler(queue = "work-items", batch = 10)]
+async fn work(items: Queue<Item>, cx: Context) -> Result<BatchOutcome> {
+    let mut outcome = BatchOutcome::new();
+    for item in &items {
+        match item.action.as_str() {
+            "ok" => cx.log().field("item", item.body().id.as_str()).info(format!("did {}", item.body().id)),
+            "fail" => outcome.fail(item.id(), Error::unavailable("not now")),
+            "dead" => outcome.fail(item.id(), Error::unprocessable("never")),
+            "attempt" => cx.log().info(format!("attempt {:?} of {}", item.attempt(), item.body().id)),
+            "panic" => panic!("item {}", item.body().id),
+            "slow" => tokio::time::sleep(Duration::from_secs(60)).await,
+            "whole" => return Err(Error::unavailable("the whole batch")),
+            other => return Err(Error::bad_request(format!("no action {other}"))),
+        }
+    }
+    Ok(outcome)
+}
+
+/// Any event that no other handler takes, given back.
+#[handler(raw)]
+async fn anything(event: Raw, cx: Context) -> Result<Json<Value>> {
+    let event: Value = event.json()?;
+    if event.get("fail").is_some() {
+        return Err(Error::unavailable("asked to fail"));
+    }
+    cx.log().info("took a raw event");
+    Ok(Json(json!({ "got": event })))
+}
+
+async fn open() -> Result<Shop> {
+    match std::env::var("FIXTURE_INIT").as_deref() {
+        Ok("fail") => Err(Error::unavailable("init was asked to fail")),
+        Ok("panic") => panic!("init was asked to panic"),
+        _ => Ok(Shop { calls: AtomicU32::new(0) }),
+    }
+}
+
+fn main() -> Result<()> {
+    let router = Router::new()
+        .route("/axum/{name}", get(|Path(name): Path<String>| async move { format!("axum says {name}") }))
+        .route("/axum-panic", get(async || -> String { panic!("in the router") }));
+    let mut app = App::init(open)
+        .functions(xcloud::functions![
+            echo, hello, double, item, cookies, all_bytes, echo_bytes, panics, fails, teapot, slow, count,
+            send, stream, work, anything
+        ])
+        .http(router);
+    if std::env::var_os("FIXTURE_SHUTDOWN").is_some() {
+        app = app.on_shutdown(|_: State<Shop>| async {
+            // The log of a call is gone by now; stdout is what every platform collects.
+            let mut out = std::io::stdout();
+            drop(std::io::Write::write_all(&mut out, b"the shutdown hook ran\n"));
+        });
+    }
+    xcloud::run(app)
+}
