@@ -3,6 +3,7 @@
 //! A crate of its own because rooms may not depend on each other, and core has no I/O.
 
 mod call;
+pub mod client;
 #[cfg(feature = "host")]
 pub mod host;
 pub mod parts;
@@ -10,5 +11,6 @@ mod runtime;
 mod server;
 
 pub use self::call::{call_event, call_http};
+pub use self::client::Client;
 pub use self::runtime::{Concurrency, block_on};
 pub use self::server::{Listener, Server, terminated};

@@ -237,7 +237,8 @@ async fn accept(listener: &Listener) -> io::Result<Stream> {
     }
 }
 
-enum Stream {
+/// A connection of either kind.
+pub(crate) enum Stream {
     Tcp(tokio::net::TcpStream),
     Unix(tokio::net::UnixStream),
 }

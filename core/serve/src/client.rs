@@ -1,0 +1,332 @@
+//! A small HTTP/1.1 client over TCP or a unix socket, for a peer on this machine: one connection, kept alive, one
+//! write per request, no TLS.
+
+use std::io;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use xcloud_core::{Error, Result};
+
+use crate::server::Stream;
+
+/// A head larger than this is not an answer of a peer of ours.
+const MAX_HEAD: usize = 64 * 1024;
+const MAX_HEADERS: usize = 64;
+/// More than any platform's event or answer.
+const MAX_BODY: usize = 64 * 1024 * 1024;
+/// Room for the head and a small body in one read.
+const READ: usize = 8 * 1024;
+
+/// Where the peer listens.
+#[derive(Debug, Clone)]
+pub enum Address {
+    /// A name or address, and a port.
+    Tcp {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// A unix socket.
+    Unix(PathBuf),
+}
+
+/// A client with one connection, made on the first request and again when it was closed.
+pub struct Client {
+    address: Address,
+    host: String,
+    stream: Option<Stream>,
+    read: BytesMut,
+    write: Vec<u8>,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: Headers,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+/// The headers of an answer, as received.
+#[derive(Debug)]
+pub struct Headers {
+    head: Bytes,
+    spans: Vec<(Range<usize>, Range<usize>)>,
+}
+
+impl Headers {
+    /// The first value of a header, any case, if it is text.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let named = |(n, _): &&(Range<usize>, Range<usize>)| {
+            self.head[n.clone()].eq_ignore_ascii_case(name.as_bytes())
+        };
+        let (_, value) = self.spans.iter().find(named)?;
+        std::str::from_utf8(&self.head[value.clone()]).ok()
+    }
+}
+
+/// How the body of an answer ends.
+enum Length {
+    Known(usize),
+    Chunked,
+    /// With the connection.
+    Close,
+}
+
+struct Head {
+    status: u16,
+    headers: Headers,
+    length: Length,
+    close: bool,
+}
+
+impl Client {
+    /// A client that has not connected yet.
+    pub fn new(address: Address) -> Self {
+        let host = match &address {
+            Address::Tcp { host, port } => format!("{host}:{port}"),
+            Address::Unix(_) => "localhost".to_owned(),
+        };
+        Self { address, host, stream: None, read: BytesMut::new(), write: Vec::new() }
+    }
+
+    /// Sends a request and reads the whole answer. A `GET` on a connection that the peer has closed meanwhile is
+    /// sent again on a new one; what may have had an effect is not.
+    ///
+    /// Dropped before its end, the connection is closed with it.
+    ///
+    /// # Errors
+    /// [`xcloud_core::ErrorKind::Unavailable`]: no connection, it broke, or the answer was not HTTP.
+    pub async fn request(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Reply> {
+        self.compose(method, path, headers, body)?;
+        let reused = self.stream.is_some();
+        let result = match self.exchange().await {
+            Err(error) if reused && method == "GET" && is_closed(&error) => self.exchange().await,
+            result => result,
+        };
+        result.map_err(|e| {
+            let message = format!("{method} {path} at {}: {e}", self.describe());
+            Error::unavailable(message).caused_by(e)
+        })
+    }
+
+    fn describe(&self) -> String {
+        match &self.address {
+            Address::Tcp { .. } => self.host.clone(),
+            Address::Unix(path) => path.display().to_string(),
+        }
+    }
+
+    fn compose(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<()> {
+        let breaks = |text: &str| text.bytes().any(|b| b == b'\r' || b == b'\n' || b == 0);
+        if path.contains(' ') || breaks(path) || headers.iter().any(|(n, v)| breaks(n) || breaks(v)) {
+            return Err(Error::bad_request("a path or header of the request holds a line break or space"));
+        }
+        self.write.clear();
+        let mut put = |parts: &[&str]| parts.iter().for_each(|p| self.write.extend_from_slice(p.as_bytes()));
+        put(&[method, " ", path, " HTTP/1.1\r\nhost: ", &self.host, "\r\n"]);
+        for (name, value) in headers {
+            put(&[name, ": ", value, "\r\n"]);
+        }
+        if !body.is_empty() || method != "GET" {
+            put(&["content-length: ", &body.len().to_string(), "\r\n"]);
+        }
+        put(&["\r\n"]);
+        self.write.extend_from_slice(body);
+        Ok(())
+    }
+
+    async fn exchange(&mut self) -> io::Result<Reply> {
+        // Taken out, so that a dropped future or an error leaves no half-used connection behind.
+        let mut stream = match self.stream.take() {
+            Some(stream) => stream,
+            None => self.connect().await?,
+        };
+        stream.write_all(&self.write).await?;
+        let head = self.head(&mut stream).await?;
+        let body = self.body(&mut stream, &head.length).await?;
+        if !head.close && self.read.is_empty() {
+            self.stream = Some(stream);
+        }
+        Ok(Reply { status: head.status, headers: head.headers, body })
+    }
+
+    async fn connect(&mut self) -> io::Result<Stream> {
+        self.read.clear();
+        Ok(match &self.address {
+            Address::Tcp { host, port } => {
+                let stream = TcpStream::connect((host.as_str(), *port)).await?;
+                drop(stream.set_nodelay(true));
+                Stream::Tcp(stream)
+            }
+            Address::Unix(path) => Stream::Unix(UnixStream::connect(path).await?),
+        })
+    }
+
+    async fn head(&mut self, stream: &mut Stream) -> io::Result<Head> {
+        loop {
+            if let Some(head) = parse_head(&mut self.read)? {
+                // 1xx: the answer proper follows.
+                if head.status >= 200 {
+                    return Ok(head);
+                }
+                continue;
+            }
+            if self.read.len() > MAX_HEAD {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "the answer's head is too large"));
+            }
+            let before = self.read.len();
+            if fill(stream, &mut self.read, READ).await? == 0 {
+                let kind =
+                    if before == 0 { io::ErrorKind::ConnectionReset } else { io::ErrorKind::UnexpectedEof };
+                return Err(io::Error::new(kind, "the peer closed the connection"));
+            }
+        }
+    }
+
+    async fn body(&mut self, stream: &mut Stream, length: &Length) -> io::Result<Bytes> {
+        match *length {
+            Length::Known(length) => {
+                self.need(stream, length).await?;
+                Ok(self.read.split_to(length).freeze())
+            }
+            Length::Chunked => self.chunks(stream).await,
+            Length::Close => {
+                while fill(stream, &mut self.read, READ).await? > 0 {
+                    limit(self.read.len())?;
+                }
+                Ok(self.read.split().freeze())
+            }
+        }
+    }
+
+    async fn chunks(&mut self, stream: &mut Stream) -> io::Result<Bytes> {
+        let bad = || io::Error::new(io::ErrorKind::InvalidData, "the answer's chunks are malformed");
+        let mut all = BytesMut::new();
+        loop {
+            match httparse::parse_chunk_size(&self.read).map_err(|_| bad())? {
+                httparse::Status::Partial => self.more(stream).await?,
+                httparse::Status::Complete((at, size)) => {
+                    let size = usize::try_from(size).map_err(|_| bad())?;
+                    limit(all.len().saturating_add(size))?;
+                    let _ = self.read.split_to(at);
+                    if size == 0 {
+                        return self.trailers(stream).await.map(|()| all.freeze());
+                    }
+                    self.need(stream, size + 2).await?;
+                    all.extend_from_slice(&self.read.split_to(size));
+                    if self.read.split_to(2) != "\r\n" {
+                        return Err(bad());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Trailer lines up to an empty one, thrown away.
+    async fn trailers(&mut self, stream: &mut Stream) -> io::Result<()> {
+        loop {
+            match self.read.windows(2).position(|w| w == b"\r\n") {
+                Some(0) => {
+                    let _ = self.read.split_to(2);
+                    return Ok(());
+                }
+                Some(at) => drop(self.read.split_to(at + 2)),
+                None if self.read.len() > MAX_HEAD => {
+                    return Err(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        "the answer's trailers are too large",
+                    ));
+                }
+                None => self.more(stream).await?,
+            }
+        }
+    }
+
+    async fn need(&mut self, stream: &mut Stream, length: usize) -> io::Result<()> {
+        limit(length)?;
+        self.read.reserve(length.saturating_sub(self.read.len()));
+        while self.read.len() < length {
+            self.more(stream).await?;
+        }
+        Ok(())
+    }
+
+    async fn more(&mut self, stream: &mut Stream) -> io::Result<()> {
+        match fill(stream, &mut self.read, READ).await? {
+            0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the answer broke off")),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Client({})", self.describe())
+    }
+}
+
+async fn fill(stream: &mut Stream, buffer: &mut BytesMut, room: usize) -> io::Result<usize> {
+    if buffer.capacity() == buffer.len() {
+        buffer.reserve(room);
+    }
+    stream.read_buf(buffer).await
+}
+
+fn limit(length: usize) -> io::Result<()> {
+    if length > MAX_BODY {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is too large"));
+    }
+    Ok(())
+}
+
+fn is_closed(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
+}
+
+/// Takes the head off the buffer once it is whole.
+fn parse_head(buffer: &mut BytesMut) -> io::Result<Option<Head>> {
+    let bad =
+        |what: &str| io::Error::new(io::ErrorKind::InvalidData, format!("the answer is not HTTP: {what}"));
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut response = httparse::Response::new(&mut headers);
+    let parsed = response.parse(buffer).map_err(|e| bad(&e.to_string()))?;
+    let httparse::Status::Complete(end) = parsed else { return Ok(None) };
+    let status = response.code.unwrap_or(0);
+    let start = buffer.as_ptr() as usize;
+    let span = |bytes: &[u8]| {
+        let at = bytes.as_ptr() as usize - start;
+        at..at + bytes.len()
+    };
+    let mut length = if matches!(status, 100..200 | 204 | 304) { Length::Known(0) } else { Length::Close };
+    let mut close = response.version == Some(0);
+    let mut spans = Vec::with_capacity(response.headers.len());
+    for header in response.headers.iter() {
+        let value = header.value.trim_ascii();
+        if header.name.eq_ignore_ascii_case("content-length") {
+            let text = std::str::from_utf8(value).ok().and_then(|v| v.parse().ok());
+            length = Length::Known(text.ok_or_else(|| bad("content-length is no number"))?);
+        } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
+            length = Length::Chunked;
+        } else if header.name.eq_ignore_ascii_case("connection") {
+            close = value.eq_ignore_ascii_case(b"close");
+        }
+        spans.push((span(header.name.as_bytes()), span(value)));
+    }
+    close |= matches!(length, Length::Close);
+    let head = buffer.split_to(end).freeze();
+    Ok(Some(Head { status, headers: Headers { head, spans }, length, close }))
+}
