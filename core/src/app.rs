@@ -365,6 +365,11 @@ impl Service {
         self.0.events.iter().find(|e| e.name == name).map(|e| (Target(e.index), e.kind))
     }
 
+    /// The kind of trigger of a target.
+    pub fn target_kind(&self, target: Target) -> Option<TriggerKind> {
+        self.0.events.iter().find(|e| e.index == target.0).map(|e| e.kind)
+    }
+
     /// The function that takes any event, if the app has one.
     pub fn raw_target(&self) -> Option<Target> {
         self.0.events.iter().find(|e| e.kind == TriggerKind::Raw).map(|e| Target(e.index))

@@ -31,15 +31,22 @@ fn describe(program: &Program, file: &str) -> Result<()> {
 
 /// The schemes that `XCLOUD_QUEUE_<NAME>` may use in this build.
 fn bindings() -> Bindings {
-    Bindings::new(vec![])
+    Bindings::new(vec![
+        #[cfg(feature = "local")]
+        (xcloud_local::binding::SCHEME, xcloud_local::sender::open_queue),
+    ])
 }
 
 fn enter(platform: Platform, program: Program, bindings: Bindings) -> Result<()> {
     match platform {
+        #[cfg(feature = "azure")]
+        Platform::Azure => xcloud_azure::run(program, bindings),
         #[cfg(feature = "gcp")]
         Platform::Gcp => xcloud_gcp::run(program, bindings),
         #[cfg(feature = "gcp")]
         Platform::Http => xcloud_gcp::run_http(program, bindings),
+        #[cfg(feature = "local")]
+        Platform::Local => xcloud_local::run(program, bindings),
         #[allow(unreachable_patterns, reason = "reached when a room's feature is off")]
         other => {
             drop((program, bindings));

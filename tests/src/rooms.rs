@@ -21,10 +21,10 @@ pub struct Room {
 
 /// Every room. A room without trials fails the run.
 pub fn all() -> Vec<Room> {
-    vec![Room {
-        name: "gcp",
-        start: |l| Box::pin(xcloud_gcp::host::start(l)),
-        partial_failure: false,
-        evidence: "simulator",
-    }]
+    let room = |name, start, partial_failure, evidence| Room { name, start, partial_failure, evidence };
+    vec![
+        room("azure", |l| Box::pin(xcloud_azure::host::start(l)), false, "simulator"),
+        room("gcp", |l| Box::pin(xcloud_gcp::host::start(l)), false, "simulator"),
+        room("local", |l| Box::pin(xcloud_local::host::start(l)), true, "our own platform"),
+    ]
 }

@@ -251,3 +251,24 @@ pub async fn terminate(process: &Process, grace: Duration) -> Result<ExitStatus>
         Err(_) => process.kill().await,
     }
 }
+
+/// Asks a program for its Spec, as the CLI does: `XCLOUD_DESCRIBE` in an otherwise clean environment.
+///
+/// # Errors
+/// When it cannot be run, does not end in five seconds, or writes something else.
+pub async fn describe(program: &std::path::Path) -> Result<xcloud_core::spec::Spec> {
+    let file = std::env::temp_dir().join(format!("xcloud-describe-{}.json", crate::parts::request_id()));
+    let mut command = Command::new(program);
+    command.env_clear().env(xcloud_core::env::DESCRIBE, &file).stdin(Stdio::null()).kill_on_drop(true);
+    let output = tokio::time::timeout(Duration::from_secs(5), command.output()).await;
+    let json = std::fs::read(&file);
+    drop(std::fs::remove_file(&file));
+    match (output, json) {
+        (Ok(Ok(output)), Ok(json)) if output.status.success() => {
+            serde_json::from_slice(&json).map_err(Into::into)
+        }
+        (output, _) => {
+            Err(Error::unavailable(format!("{} does not describe itself: {output:?}", program.display())))
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The Functions host's side of the wire, a simulator of ours transcribed from azure-functions-host@89dc438
+//! (`DefaultHttpWorkerService.cs`, `ScriptInvocationContextExtensions.cs`): no real host can be had here.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response};
+use serde_json::{Value, json};
+use xcloud_core::event::{Batch, RawMessage};
+use xcloud_core::spec::Spec;
+use xcloud_core::text::rfc3339;
+use xcloud_core::{BoxFuture, Error, Result};
+use xcloud_serve::host::{Address, Delivery, Host, Launch, Process, describe, forward, free_port, until};
+use xcloud_serve::parts::request_id;
+
+use crate::binding;
+
+/// `customHandler.initializationTimeout`, default 30 s.
+const STARTUP: Duration = Duration::from_secs(30);
+/// What a deployer would have drawn at random.
+const SUFFIX: &str = "5d1f0c9ab8e74263";
+
+struct Functions {
+    process: Process,
+    address: Address,
+    root: PathBuf,
+}
+
+/// Writes an app root for the program's functions, starts it there, and pings until it answers.
+///
+/// # Errors
+/// When it ends, or does not answer in time, with what it wrote.
+pub async fn start(launch: Launch) -> Result<Box<dyn Host>> {
+    let spec = describe(&launch.program).await?;
+    let root = std::env::temp_dir().join(format!("xcloud-azure-{}", request_id()));
+    write_app(&root, &spec)?;
+    let port = free_port()?;
+    let env = [
+        (binding::PORT, port.to_string()),
+        ("FUNCTIONS_HTTPWORKER_PORT", port.to_string()),
+        ("FUNCTIONS_CUSTOMHANDLER_WORKER_ID", request_id()),
+        (binding::APP_ROOT, root.display().to_string()),
+        (binding::REGION, "West Europe".to_owned()),
+        (xcloud_core::env::TIMEOUT, launch.timeout.as_secs_f64().to_string()),
+    ];
+    let process = Process::spawn(&launch, &env)?;
+    let host = Functions { process, address: Address::Port(port), root };
+    let ping = || async { forward(&host.address, Request::new(Bytes::new())).await.is_ok() };
+    until(STARTUP, &host.process, ping).await?;
+    Ok(Box::new(host))
+}
+
+fn write_app(root: &Path, spec: &Spec) -> Result<()> {
+    std::fs::create_dir_all(root)?;
+    std::fs::write(root.join("host.json"), binding::host_json().to_string())?;
+    for function in &spec.functions {
+        let Some(json) = binding::function_json(function) else { continue };
+        let folder = root.join(binding::function_folder(function, SUFFIX));
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(folder.join("function.json"), json.to_string())?;
+    }
+    Ok(())
+}
+
+impl Drop for Functions {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.root));
+    }
+}
+
+impl Functions {
+    async fn invoke(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>> {
+        let id = HeaderValue::from_str(&request_id()).map_err(Error::from)?;
+        request.headers_mut().insert(binding::INVOCATION_HEADER, id);
+        request.headers_mut().insert("x-azure-functions-hostversion", HeaderValue::from_static("4.1037.0.0"));
+        forward(&self.address, request).await
+    }
+
+    /// One envelope; `None` when the invocation succeeded, else why not.
+    async fn deliver(&self, function: &str, message: &RawMessage) -> Result<Option<String>> {
+        let body = envelope(message).to_string();
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(format!("/{function}-{SUFFIX}"))
+            .header("content-type", "application/json; charset=utf-8")
+            .header("user-agent", "Azure-Functions-Host/4.1037.0.0")
+            .body(Bytes::from(body))
+            .map_err(Error::from)?;
+        let answer = self.invoke(request).await?;
+        Ok(result(&answer).err())
+    }
+}
+
+impl Host for Functions {
+    /// Proxied: method, path, query, headers and body as they came, the host's own headers added.
+    fn http(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>>> {
+        Box::pin(self.invoke(request))
+    }
+
+    fn queue<'a>(&'a self, function: &'a str, _: &'a str, batch: Batch) -> BoxFuture<'a, Result<Delivery>> {
+        Box::pin(async move {
+            for message in &batch.messages {
+                if let Some(why) = self.deliver(function, message).await? {
+                    return Ok(Delivery::RetryAll(why));
+                }
+            }
+            Ok(Delivery::Done)
+        })
+    }
+
+    fn output(&self) -> String {
+        self.process.output()
+    }
+
+    fn stop(&self) -> BoxFuture<'_, Result<ExitStatus>> {
+        Box::pin(self.process.kill())
+    }
+}
+
+/// The envelope of a storage queue's message. A string value is serialised to a JSON string
+/// (`GetHttpScriptInvocationContextValue`).
+pub fn envelope(message: &RawMessage) -> Value {
+    let text = String::from_utf8_lossy(&message.body);
+    json!({
+        "Data": { binding::TRIGGER: serialised(&text) },
+        "Metadata": {
+            "DequeueCount": serialised_number(message.attempt.unwrap_or(1)),
+            "Id": serialised(&message.id),
+            "InsertionTime": message.sent.map(rfc3339),
+            "PopReceipt": serialised("r"),
+            "sys": { "MethodName": "f", "UtcNow": message.sent.map(rfc3339), "RandGuid": request_id() }
+        }
+    })
+}
+
+/// `JsonConvert.SerializeObject(string)`, as the host unit test `GetHttpScriptInvocationContextValueTest_String` has it.
+pub fn serialised(text: &str) -> Value {
+    Value::String(Value::from(text).to_string())
+}
+
+fn serialised_number(number: u32) -> Value {
+    Value::String(number.to_string())
+}
+
+/// What the host makes of an answer: a 2xx with a JSON body, else a failure.
+///
+/// # Errors
+/// Why the invocation failed.
+pub fn result(answer: &Response<Bytes>) -> Result<(), String> {
+    if !answer.status().is_success() {
+        return Err(format!("{}: {}", answer.status(), String::from_utf8_lossy(answer.body())));
+    }
+    let media = answer.headers().get("content-type").and_then(|v| v.to_str().ok()).unwrap_or("");
+    if !media.starts_with("application/json") {
+        return Err(format!("no MediaTypeFormatter is available to read content with media type '{media}'"));
+    }
+    serde_json::from_slice::<Value>(answer.body()).map(drop).map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// azure-functions-host@89dc438, test/WebJobs.Script.Tests/Workers/Http/ScriptInvocationContextExtensionsTests.cs.
+    #[test]
+    fn strings_are_serialised_as_the_host_does() {
+        assert_eq!(serialised("stringTest"), json!("\"stringTest\""));
+        assert_eq!(serialised_number(4), json!("4"));
+    }
+}
