@@ -62,6 +62,13 @@ pub struct Headers {
 }
 
 impl Headers {
+    /// Names as sent and values, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.spans.iter().map(|(name, value)| {
+            (std::str::from_utf8(&self.head[name.clone()]).unwrap_or_default(), &self.head[value.clone()])
+        })
+    }
+
     /// The first value of a header, any case, if it is text.
     pub fn get(&self, name: &str) -> Option<&str> {
         let named = |(n, _): &&(Range<usize>, Range<usize>)| {

@@ -1,0 +1,129 @@
+//! What goes over the control socket.
+
+use serde::{Deserialize, Serialize};
+use xcloud_core::spec::FunctionSpec;
+use xcloud_core::{Error, ErrorKind, Result};
+use xcloud_deploy::Stage;
+
+/// First part of every path; another number is another, incompatible language.
+pub(crate) const VERSION: &str = "/v1";
+/// The largest package that the host takes.
+pub(crate) const MAX_PACKAGE: usize = 512 * 1024 * 1024;
+
+/// Who the host is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct HostInfo {
+    /// Identifies the program: a client of another build replaces the host.
+    pub(crate) build: String,
+    pub(crate) pid: u32,
+    pub(crate) version: String,
+}
+
+/// What is deployed, or is to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    /// SHA-256 of the package, which the host has.
+    pub(crate) package: String,
+    /// SHA-256 of the binary inside.
+    pub(crate) binary_sha256: String,
+    pub(crate) functions: Vec<FunctionSpec>,
+    pub(crate) queues: Vec<String>,
+}
+
+/// A request to put a manifest into service.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Publish {
+    pub(crate) stage: Stage,
+    pub(crate) manifest: Manifest,
+    /// The version that the plan was made against: another one means that someone else deployed meanwhile.
+    pub(crate) base: u64,
+    pub(crate) delete_data: bool,
+}
+
+/// An app as it is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct AppView {
+    /// Counted per app; 0 before the first publish.
+    pub(crate) version: u64,
+    pub(crate) port: Option<u16>,
+    pub(crate) manifest: Option<Manifest>,
+    pub(crate) functions: Vec<FunctionView>,
+    pub(crate) queues: Vec<QueueView>,
+}
+
+/// A function as it is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct FunctionView {
+    pub(crate) name: String,
+    /// `running`, `starting` or `failed: …`.
+    pub(crate) state: String,
+    pub(crate) healthy: bool,
+}
+
+/// A queue as it is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct QueueView {
+    pub(crate) name: String,
+    /// Messages that are not done, those being delivered counted.
+    pub(crate) waiting: u64,
+    /// Messages put aside.
+    pub(crate) dead: u64,
+}
+
+/// The answer to an invoke of an event function.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct EventAnswer {
+    pub(crate) request_id: String,
+    /// What went wrong, if something did.
+    pub(crate) error: Option<String>,
+    /// What a raw function returned.
+    pub(crate) body: Option<serde_json::Value>,
+}
+
+/// The key of an app: unambiguous because neither part may hold a dot.
+pub(crate) fn app_key(stage: &Stage) -> Result<String> {
+    for (what, name) in [("project", &stage.project), ("stage", &stage.stage)] {
+        if !is_name(name) {
+            let message = format!(
+                "the {what} name {name:?} must be 1 to 63 letters, digits, `-` or `_`, a letter or digit first"
+            );
+            return Err(Error::new(ErrorKind::Config, message));
+        }
+    }
+    Ok(format!("{}.{}", stage.project, stage.stage))
+}
+
+/// Whether a key came from [`app_key`]; it becomes part of a path.
+pub(crate) fn is_app_key(key: &str) -> bool {
+    key.split_once('.').is_some_and(|(project, stage)| is_name(project) && is_name(stage))
+}
+
+/// Whether it can be the name of a project, stage, function or queue.
+pub(crate) fn is_name(name: &str) -> bool {
+    let first = name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+    first && name.len() <= 63 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
+/// Whether it is a SHA-256 in hex; it becomes part of a path.
+pub(crate) fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_cannot_collide_or_leave_their_directory() {
+        let key = |project: &str, stage: &str| {
+            app_key(&Stage { project: project.to_owned(), stage: stage.to_owned() }).ok()
+        };
+        assert_eq!(key("shop", "dev").as_deref(), Some("shop.dev"));
+        assert_ne!(key("a-b", "c"), key("a", "b-c"));
+        for bad in ["", ".", "..", "a.b", "a/b", "-a", "é", "a b"] {
+            assert_eq!(key(bad, "dev"), None, "{bad}");
+            assert!(!is_app_key(&format!("{bad}.dev")) && !is_digest(bad), "{bad}");
+        }
+        assert!(is_digest(&"0a".repeat(32)) && !is_digest(&"0A".repeat(32)));
+    }
+}

@@ -1,0 +1,166 @@
+//! The control socket's API: what the CLI asks of the host.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use xcloud_core::spec::TriggerSpec;
+use xcloud_core::text::{form_decode, percent_decode};
+use xcloud_core::{Error, Response, Result};
+use xcloud_local::host::{Answer, Call};
+use xcloud_serve::parts::request_id;
+
+use super::api::{EventAnswer, Publish, VERSION, app_key, is_digest, is_name};
+use super::state::Host;
+use super::{logs, release};
+use crate::error::{json as answer_json, response as refuse};
+
+/// Lines in one answer, when the question does not say.
+const DEFAULT_LINES: usize = 1000;
+
+/// Answers one request.
+pub(crate) async fn answer(host: Arc<Host>, request: Request<Bytes>) -> Response {
+    match route(&host, request).await {
+        Ok(response) => response,
+        Err(error) => refuse(&error),
+    }
+}
+
+async fn route(host: &Arc<Host>, request: Request<Bytes>) -> Result<Response> {
+    let (parts, body) = request.into_parts();
+    let path = String::from_utf8_lossy(&percent_decode(parts.uri.path())).into_owned();
+    let query = parts.uri.query().unwrap_or("");
+    let unknown = || Error::not_found(format!("the host does not know {} {path}", parts.method));
+    let rest = path.strip_prefix(VERSION).ok_or_else(unknown)?;
+    let segments: Vec<&str> = rest.split('/').skip(1).collect();
+    match (&parts.method, segments.as_slice()) {
+        (&Method::GET, ["host"]) => ok(&host.info),
+        (&Method::POST, ["host", "stop"]) => {
+            host.stop.send_replace(true);
+            ok(&json!({}))
+        }
+        (&Method::GET, ["apps", key]) => ok(&host.app(key)?.view()),
+        (&Method::DELETE, ["apps", key]) => destroy(host, key, parameter(query, "data").is_some()).await,
+        (&Method::GET, ["apps", key, "packages", digest]) => has_package(host, key, digest),
+        (&Method::PUT, ["apps", key, "packages", digest]) => put_package(host, key, digest, body).await,
+        (&Method::PUT, ["apps", key, "queues", name]) if is_name(name) => {
+            host.app_or_new(key)?.create_queue(name)?;
+            ok(&json!({}))
+        }
+        (&Method::POST, ["apps", key, "publish"]) => publish(host, key, &body).await,
+        (&Method::GET, ["apps", key, "logs"]) => read_logs(host, key, query),
+        (&Method::POST, ["apps", key, "functions", name, "invoke"]) => invoke(host, key, name, body).await,
+        _ => Err(unknown()),
+    }
+}
+
+fn ok(value: &impl serde::Serialize) -> Result<Response> {
+    Ok(answer_json(StatusCode::OK, value))
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+    serde_json::from_slice(body)
+        .map_err(|e| Error::bad_request(format!("the request is not understood: {e}")))
+}
+
+fn parameter(query: &str, name: &str) -> Option<String> {
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| form_decode(value).into_owned())
+}
+
+async fn destroy(host: &Host, key: &str, delete_data: bool) -> Result<Response> {
+    let gone = host.app(key)?.destroy(delete_data).await?;
+    if gone {
+        host.forget(key);
+    }
+    ok(&json!({ "gone": gone }))
+}
+
+fn has_package(host: &Host, key: &str, digest: &str) -> Result<Response> {
+    let app = host.app(key)?;
+    if is_digest(digest) && release::directory(&app.place().directory, digest).exists() {
+        return ok(&json!({}));
+    }
+    Err(Error::not_found(format!("package {digest} is not here")))
+}
+
+async fn put_package(host: &Host, key: &str, digest: &str, body: Bytes) -> Result<Response> {
+    if !is_digest(digest) {
+        return Err(Error::bad_request(format!("{digest:?} is not a sha256")));
+    }
+    let directory = host.app_or_new(key)?.place().directory.clone();
+    let digest = digest.to_owned();
+    let stored = tokio::task::spawn_blocking(move || release::store(&directory, &digest, &body));
+    stored.await.map_err(|e| Error::handler(e.to_string()))??;
+    ok(&json!({}))
+}
+
+/// In a task of its own: a client that goes away in the middle does not leave it half done.
+async fn publish(host: &Arc<Host>, key: &str, body: &[u8]) -> Result<Response> {
+    let publish: Publish = parse(body)?;
+    if app_key(&publish.stage)? != key {
+        return Err(Error::bad_request("the stage is not that of the path"));
+    }
+    let (app, taken) = (host.app_or_new(key)?, host.ports_but(key));
+    let published = tokio::spawn(async move { app.publish(publish, &taken).await });
+    let version = published.await.map_err(|e| Error::handler(e.to_string()))??;
+    ok(&json!({ "version": version }))
+}
+
+fn read_logs(host: &Host, key: &str, query: &str) -> Result<Response> {
+    let app = host.app(key)?;
+    let function = parameter(query, "function");
+    if let Some(name) = &function {
+        let record = app.record();
+        let known = record.manifest.iter().flat_map(|m| &m.functions).any(|f| f.name == *name);
+        if !known {
+            return Err(no_function(key, name));
+        }
+    }
+    let limit = parameter(query, "limit").and_then(|n| n.parse().ok()).unwrap_or(DEFAULT_LINES);
+    let lines = logs::read(&app.place().logs(), function.as_deref(), limit);
+    ok(&lines.map_err(crate::error::io("cannot read the logs"))?)
+}
+
+fn no_function(key: &str, name: &str) -> Error {
+    Error::not_found(format!("app {key} has no function `{name}`"))
+}
+
+/// Hands one event to a function, past its queue: one message with the body as it is, or a raw event.
+async fn invoke(host: &Host, key: &str, name: &str, body: Bytes) -> Result<Response> {
+    let deployment = host.app(key)?.current().ok_or_else(|| no_function(key, name))?;
+    let runner = deployment.runner(name).ok_or_else(|| no_function(key, name))?;
+    let function = deployment.manifest().functions.iter().find(|f| f.name == name);
+    let id = request_id();
+    let call = Call { id: &id, remaining: runner.timeout() };
+    let lease = runner.lease(runner.timeout()).await?;
+    let event = async {
+        match function.map(|f| &f.trigger) {
+            Some(TriggerSpec::Queue { .. }) => {
+                let message = xcloud_core::event::RawMessage {
+                    id: id.clone(),
+                    body,
+                    attempt: Some(1),
+                    sent: Some(std::time::SystemTime::now()),
+                    attributes: Vec::new(),
+                };
+                Ok(match lease.wire.queue(name, &[message], call).await? {
+                    Answer::Done(failed) => (None, failed.into_iter().next().map(|f| f.error)),
+                    Answer::Failed(error) => (None, Some(error.error)),
+                })
+            }
+            Some(TriggerSpec::Raw) => Ok(match lease.wire.raw(name, body, call).await? {
+                Answer::Done(bytes) => (serde_json::from_slice::<Value>(&bytes).ok(), None),
+                Answer::Failed(error) => (None, Some(error.error)),
+            }),
+            _ => Err(Error::bad_request(format!("function `{name}` takes requests at the app's URL"))),
+        }
+    };
+    let late = || Err(Error::handler("the function did not answer by its deadline"));
+    let limit = call.remaining + super::delivery::GRACE;
+    let result: Result<_> = tokio::time::timeout(limit, event).await.unwrap_or_else(|_| late());
+    let (body, error) = result.unwrap_or_else(|error| (None, Some(error.message().to_owned())));
+    ok(&EventAnswer { request_id: id, error, body })
+}

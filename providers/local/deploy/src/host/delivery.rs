@@ -1,0 +1,193 @@
+//! Delivery of a queue to its function: claim, call, settle.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use xcloud_core::event::RawMessage;
+use xcloud_core::{ErrorKind, Result};
+use xcloud_local::binding::{WireFailure, WireSettlement};
+use xcloud_local::host::{Answer, Call};
+use xcloud_serve::parts::request_id;
+
+use super::asked_to;
+use super::runner::Runner;
+use super::store::{Fate, Store};
+
+/// Above a call's timeout, what the host waits for its answer.
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
+/// Before the second delivery; doubled before each one after.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(300);
+/// Before trying again when the function does not start or the store fails.
+const TROUBLE: Duration = Duration::from_secs(1);
+/// Nothing is late by more than this, should the clock be set back.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// One queue's way to its function.
+#[derive(Clone)]
+pub(crate) struct Delivery {
+    pub(crate) store: Store,
+    /// The queue's name in the store.
+    pub(crate) queue: String,
+    pub(crate) function: String,
+    pub(crate) runner: Arc<Runner>,
+    pub(crate) batch: usize,
+    pub(crate) max_attempts: u32,
+}
+
+impl Delivery {
+    /// Delivers until it is stopped, and ends a delivery that it has begun.
+    pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
+        let mut changes = self.store.changes(&self.queue);
+        while !*stop.borrow() {
+            changes.borrow_and_update();
+            let pause = match self.step().await {
+                Ok(Step::Delivered) => continue,
+                Ok(Step::Stopped) => return,
+                Ok(Step::Nothing(next)) => next.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP),
+                Err(error) => {
+                    self.runner.note(&format!("queue {}: {error}", self.queue));
+                    TROUBLE
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                _ = changes.changed() => {}
+                () = asked_to(&mut stop) => return,
+            }
+        }
+    }
+
+    async fn step(&self) -> Result<Step> {
+        let claim = self.store.claim(&self.queue, self.batch).await?;
+        if claim.messages.is_empty() {
+            return Ok(Step::Nothing(claim.next));
+        }
+        // A message counts as delivered when the function may have seen it; waiting for a process does not count.
+        let lease = match self.runner.lease(GRACE + self.runner.timeout()).await {
+            Ok(lease) => lease,
+            Err(error) => {
+                tokio::time::sleep(if error.kind() == ErrorKind::Conflict {
+                    Duration::ZERO
+                } else {
+                    TROUBLE
+                })
+                .await;
+                self.store.unclaim(&self.queue, &claim.messages);
+                return Ok(if error.kind() == ErrorKind::Conflict { Step::Stopped } else { Step::Delivered });
+            }
+        };
+        let id = request_id();
+        let call = Call { id: &id, remaining: self.runner.timeout() };
+        let answer = lease.wire.queue(&self.function, &claim.messages, call);
+        let answer = match tokio::time::timeout(call.remaining + GRACE, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => self.broken(error.message().to_owned()),
+            Err(_) => {
+                lease.report_stuck();
+                self.broken("the function did not answer by its deadline".to_owned())
+            }
+        };
+        drop(lease);
+        let fates = fates(&claim.messages, answer, self.max_attempts);
+        for (id, fate) in &fates {
+            if let Fate::Dead(why) = fate {
+                self.runner.note(&format!("message {id} of queue {} is put aside: {why}", self.queue));
+            }
+        }
+        self.store.settle(&self.queue, &fates).await?;
+        Ok(Step::Delivered)
+    }
+
+    fn broken(&self, error: String) -> Answer<Vec<WireFailure>> {
+        self.runner.note(&format!("a batch of queue {} comes again: {error}", self.queue));
+        Answer::Failed(xcloud_local::binding::WireError { error, settlement: WireSettlement::Retry })
+    }
+}
+
+enum Step {
+    Delivered,
+    Nothing(Option<Duration>),
+    Stopped,
+}
+
+/// What becomes of each message. A failure of the whole batch puts nothing aside at once unless the batch is one
+/// message: the others may not be to blame.
+fn fates(
+    messages: &[RawMessage],
+    answer: Answer<Vec<WireFailure>>,
+    max_attempts: u32,
+) -> Vec<(String, Fate)> {
+    let failed: HashMap<String, (String, WireSettlement)> = match answer {
+        Answer::Done(failed) => failed.into_iter().map(|f| (f.id, (f.error, f.settlement))).collect(),
+        Answer::Failed(error) => {
+            let settlement = if messages.len() == 1 { error.settlement } else { WireSettlement::Retry };
+            messages.iter().map(|m| (m.id.clone(), (error.error.clone(), settlement))).collect()
+        }
+    };
+    let fate = |message: &RawMessage| match failed.get(&message.id) {
+        None => Fate::Done,
+        Some((error, WireSettlement::DeadLetter)) => Fate::Dead(error.clone()),
+        Some((error, WireSettlement::Retry)) => {
+            let attempt = message.attempt.unwrap_or(1);
+            if attempt >= max_attempts {
+                Fate::Dead(format!("attempt {attempt} of {max_attempts} failed: {error}"))
+            } else {
+                Fate::Retry(retry_after(attempt))
+            }
+        }
+    };
+    messages.iter().map(|message| (message.id.clone(), fate(message))).collect()
+}
+
+/// 1 s after the first attempt, doubled after each, at most 5 min.
+fn retry_after(attempt: u32) -> Duration {
+    FIRST_RETRY.saturating_mul(1 << attempt.saturating_sub(1).min(20)).min(LONGEST_RETRY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use xcloud_local::binding::WireError;
+
+    fn message(id: &str, attempt: u32) -> RawMessage {
+        RawMessage { id: id.to_owned(), attempt: Some(attempt), ..RawMessage::default() }
+    }
+
+    fn failure(id: &str, settlement: WireSettlement) -> WireFailure {
+        WireFailure { id: id.to_owned(), settlement, error: "no".to_owned() }
+    }
+
+    #[test]
+    fn only_what_failed_comes_again_or_is_put_aside() {
+        let batch = [message("a", 1), message("b", 2), message("c", 5), message("d", 1)];
+        let failed = vec![
+            failure("b", WireSettlement::Retry),
+            failure("c", WireSettlement::Retry),
+            failure("d", WireSettlement::DeadLetter),
+        ];
+        let fates = fates(&batch, Answer::Done(failed), 5);
+        assert_eq!(fates[0].1, Fate::Done);
+        assert_eq!(fates[1].1, Fate::Retry(Duration::from_secs(2)));
+        assert!(matches!(&fates[2].1, Fate::Dead(why) if why.contains("attempt 5 of 5")));
+        assert_eq!(fates[3].1, Fate::Dead("no".to_owned()));
+    }
+
+    #[test]
+    fn a_failed_batch_puts_a_message_aside_only_when_it_was_alone() {
+        let failed =
+            || Answer::Failed(WireError { error: "x".to_owned(), settlement: WireSettlement::DeadLetter });
+        let two = fates(&[message("a", 1), message("b", 1)], failed(), 5);
+        assert!(two.iter().all(|(_, fate)| matches!(fate, Fate::Retry(_))));
+        assert!(matches!(fates(&[message("a", 1)], failed(), 5)[0].1, Fate::Dead(_)));
+    }
+
+    #[test]
+    fn retries_wait_longer_each_time() {
+        let seconds: Vec<_> = (1..=4).map(|n| retry_after(n).as_secs()).collect();
+        assert_eq!(seconds, [1, 2, 4, 8]);
+        assert_eq!(retry_after(u32::MAX), LONGEST_RETRY);
+    }
+}

@@ -1,0 +1,175 @@
+//! The HTTP front of an app: a loopback port in front of the `http` function's process.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, StatusCode};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use xcloud_core::outcome::error_response;
+use xcloud_core::spec::HTTP_FUNCTION;
+use xcloud_core::{Body, Error, ErrorKind, Response, Result, env};
+use xcloud_local::binding::ID_HEADER;
+use xcloud_local::host::Call;
+use xcloud_serve::parts::request_id;
+use xcloud_serve::{Listener, Server};
+
+use super::asked_to;
+use super::deployment::Deployment;
+
+/// The first port that an app gets.
+const FIRST_PORT: u16 = 8700;
+const LAST_PORT: u16 = 9699;
+/// What a client waits for a process that is starting.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Above a call's timeout, what the host waits for its answer.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The version that serves, and its successor as soon as there is one.
+pub(crate) type Current = watch::Receiver<Option<Arc<Deployment>>>;
+
+/// A front that is listening.
+#[derive(Debug)]
+pub(crate) struct Front {
+    listener: std::net::TcpListener,
+    max_body: usize,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+/// Takes the app's port, or when it has none the first free one that no other app has.
+///
+/// # Errors
+/// [`ErrorKind::Config`] when the port is in use by another program.
+pub(crate) async fn bind(port: Option<u16>, taken: &[u16]) -> Result<(u16, TcpListener)> {
+    if let Some(port) = port {
+        return match listen(port).await {
+            Ok(listener) => Ok((port, listener)),
+            Err(e) => {
+                let message = format!(
+                    "cannot listen on this app's port {port}: {e}; end the program that uses it \
+                     (`ss -ltnp 'sport = :{port}'` names it), or destroy the app to give it another port"
+                );
+                Err(Error::new(ErrorKind::Config, message).caused_by(e))
+            }
+        };
+    }
+    for port in (FIRST_PORT..=LAST_PORT).filter(|port| !taken.contains(port)) {
+        if let Ok(listener) = listen(port).await {
+            return Ok((port, listener));
+        }
+    }
+    let message = format!("no port from {FIRST_PORT} to {LAST_PORT} is free on 127.0.0.1");
+    Err(Error::new(ErrorKind::Config, message))
+}
+
+async fn listen(port: u16) -> std::io::Result<TcpListener> {
+    TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await
+}
+
+impl Front {
+    /// Serves the app's current version on the listener.
+    ///
+    /// # Errors
+    /// When the system does not let the listener be shared.
+    pub(crate) fn start(listener: TcpListener, current: Current) -> Result<Self> {
+        Self::serve(listener.into_std()?, current)
+    }
+
+    fn serve(listener: std::net::TcpListener, current: Current) -> Result<Self> {
+        let own = TcpListener::from_std(listener.try_clone()?)?;
+        let stop = watch::Sender::new(false);
+        let mut stopped = stop.subscribe();
+        let max_body = max_body(&current);
+        let task = tokio::spawn(async move {
+            let handler = move |request| answer(current.clone(), request);
+            let stop = async move { asked_to(&mut stopped).await };
+            // The listener fails for good only when the system takes its descriptor away.
+            drop(Server::new().max_body(max_body).run(Listener::Tcp(own), handler, stop).await);
+        });
+        Ok(Self { listener, max_body, stop, task })
+    }
+
+    /// Takes over what the current version says about the front itself: the limit of bodies. The port never closes.
+    ///
+    /// # Errors
+    /// As [`Front::start`].
+    pub(crate) fn refresh(&mut self, current: &Current) -> Result<()> {
+        if self.max_body != max_body(current) {
+            let successor = Self::serve(self.listener.try_clone()?, current.clone())?;
+            let old = std::mem::replace(self, successor);
+            // Connections that it holds end within its drain time.
+            tokio::spawn(old.stop());
+        }
+        Ok(())
+    }
+
+    /// Stops listening at once and returns when requests on their way have ended, or ten seconds have passed.
+    pub(crate) async fn stop(self) {
+        drop(self.listener);
+        self.stop.send_replace(true);
+        drop(self.task.await);
+    }
+}
+
+fn max_body(current: &Current) -> usize {
+    current.borrow().as_ref().and_then(|d| d.max_body()).unwrap_or(env::MAX_BODY_DEFAULT)
+}
+
+async fn answer(current: Current, request: Request<Bytes>) -> Response {
+    let id = request_id();
+    let mut response = match call(current, request, &id).await {
+        Ok(response) => response,
+        Err(refusal) => refusal,
+    };
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(ID_HEADER, id);
+    }
+    response
+}
+
+async fn call(current: Current, request: Request<Bytes>, id: &str) -> Result<Response, Response> {
+    let started = Instant::now();
+    let (lease, runner) = loop {
+        let deployment = current.borrow().clone();
+        let Some(runner) = deployment.as_ref().and_then(|d| d.runner(HTTP_FUNCTION)) else {
+            return Err(error_response(&Error::not_found("this app has no HTTP function")));
+        };
+        let patience = PATIENCE.min(runner.timeout()).saturating_sub(started.elapsed());
+        match runner.lease(patience).await {
+            Ok(lease) => break (lease, runner),
+            // Another version serves by now.
+            Err(error) if error.kind() == ErrorKind::Conflict && !patience.is_zero() => {
+                tokio::task::yield_now().await;
+            }
+            Err(error) => return Err(status(StatusCode::SERVICE_UNAVAILABLE, error.message())),
+        }
+    };
+    let call = Call { id, remaining: runner.timeout().saturating_sub(started.elapsed()) };
+    let child = lease.child();
+    let answer = child.wire.http(request.map(Body::from), call, lease);
+    match tokio::time::timeout(call.remaining + GRACE, answer).await {
+        Ok(Ok(response)) => Ok(response),
+        Ok(Err(error)) => {
+            runner.note(&format!("request {id}: {error}"));
+            Err(status(
+                StatusCode::BAD_GATEWAY,
+                "the function's process ended or broke off before it answered",
+            ))
+        }
+        Err(_) => {
+            child.report_stuck();
+            runner.note(&format!("request {id}: not answered by its deadline"));
+            Err(status(StatusCode::GATEWAY_TIMEOUT, "the function did not answer before its deadline"))
+        }
+    }
+}
+
+fn status(status: StatusCode, message: &str) -> Response {
+    let mut response = error_response(&Error::unavailable(message));
+    *response.status_mut() = status;
+    response
+}

@@ -1,0 +1,60 @@
+//! Processes of a host that was killed. They end by themselves when their standard input closes; those that do not
+//! are ended by the next host, which knows them by pid and start time.
+
+use std::path::Path;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+/// The content of a pid file.
+pub(crate) fn describe(pid: Pid) -> String {
+    let pid = pid.as_raw_nonzero().get();
+    format!("{pid} {}", start_time(pid).unwrap_or_default())
+}
+
+/// Kills what pid files in the directory name, and empties the directory.
+pub(crate) fn clear(run: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(run)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|e| e == "pid")
+            && let Ok(text) = std::fs::read_to_string(&path)
+            && let Some(pid) = same_process(&text)
+        {
+            // It may end by itself at this moment.
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+        std::fs::remove_file(&path)?;
+    }
+    Ok(())
+}
+
+/// The pid, if it still is the process that the file was written for.
+fn same_process(text: &str) -> Option<Pid> {
+    let (pid, started) = text.trim().split_once(' ')?;
+    let pid: i32 = pid.parse().ok()?;
+    let started: u64 = started.parse().ok()?;
+    (start_time(pid) == Some(started)).then(|| Pid::from_raw(pid))?
+}
+
+/// In clock ticks since boot: field 22 of `/proc/<pid>/stat`, where the second field, in parentheses, may hold spaces.
+/// Systems without it rely on the closing of standard input.
+fn start_time(pid: i32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, after) = stat.rsplit_once(')')?;
+    after.split_whitespace().nth(19)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_process_that_was_meant_is_killed() {
+        let me = i32::try_from(std::process::id()).unwrap();
+        let text = describe(Pid::from_raw(me).unwrap());
+        assert_eq!(same_process(&text), Pid::from_raw(me));
+        assert_eq!(same_process(&format!("{me} 1")), None);
+        for bad in ["", "x", "1", "-1 5", "99999999999 1", &format!("{me} ")] {
+            assert_eq!(same_process(bad), None, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What is: an app of the host as resources with fields.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use xcloud_core::spec::{FunctionSpec, TriggerSpec};
+use xcloud_deploy::{Observed, Resource};
+use xcloud_local::binding::DEFAULT_BATCH;
+
+use crate::host::api::AppView;
+
+/// The resources of an app that is there.
+pub(crate) fn observed(view: &AppView) -> Observed {
+    let queues = view.queues.iter().map(|queue| queue_resource(&queue.name, queue.waiting + queue.dead > 0));
+    let functions = view.manifest.iter().flat_map(|manifest| {
+        manifest.functions.iter().map(|function| function_resource(function, &manifest.binary_sha256))
+    });
+    Observed { resources: queues.chain(functions).collect(), url: url(view) }
+}
+
+/// The base URL, where there is HTTP.
+pub(crate) fn url(view: &AppView) -> Option<String> {
+    let manifest = view.manifest.as_ref()?;
+    let http = manifest.functions.iter().any(|f| f.name == xcloud_core::spec::HTTP_FUNCTION);
+    view.port.filter(|_| http).map(|port| format!("http://127.0.0.1:{port}"))
+}
+
+/// A queue as a plan compares it.
+pub(crate) fn queue_resource(name: &str, data: bool) -> Resource {
+    Resource { id: format!("queue/{name}"), fields: BTreeMap::new(), data }
+}
+
+/// A function as a plan compares it. Settings that are not named are left out.
+pub(crate) fn function_resource(function: &FunctionSpec, binary_sha256: &str) -> Resource {
+    let mut fields = BTreeMap::from([
+        ("binary_sha256".to_owned(), Value::from(binary_sha256)),
+        ("trigger".to_owned(), function.trigger.kind().into()),
+        ("sends".to_owned(), function.sends.clone().into()),
+    ]);
+    if let TriggerSpec::Queue { queue, batch } = &function.trigger {
+        fields.insert("queue".to_owned(), queue.as_str().into());
+        fields.insert("batch".to_owned(), batch.unwrap_or(DEFAULT_BATCH).into());
+    }
+    let settings = &function.settings;
+    let numbers = [
+        ("memory_mb", settings.memory_mb),
+        ("timeout_seconds", settings.timeout_seconds),
+        ("concurrency", settings.concurrency),
+        ("min_instances", settings.min_instances),
+        ("max_instances", settings.max_instances),
+        ("max_attempts", settings.max_attempts),
+    ];
+    let numbers = numbers.into_iter().filter_map(|(name, n)| Some((name.to_owned(), Value::from(n?))));
+    fields.extend(numbers);
+    fields.extend(settings.public.map(|public| ("public".to_owned(), Value::from(public))));
+    let env = settings.env.iter().flatten();
+    fields.extend(env.map(|(name, value)| (format!("env.{name}"), Value::from(value.as_str()))));
+    Resource { id: format!("function/{}", function.name), fields, data: false }
+}

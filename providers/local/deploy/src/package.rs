@@ -1,0 +1,51 @@
+//! The package: a `.tar.gz` that holds the binary as `bootstrap`.
+
+use flate2::{Compression, GzBuilder};
+use xcloud_core::spec::Spec;
+use xcloud_core::{Error, Result};
+use xcloud_deploy::{Artifact, Binary, Stage};
+use xcloud_local::binding::ENTRY;
+
+/// Packs the binary. Pure and reproducible: no times, no owners; the same binary gives the same bytes.
+///
+/// # Errors
+/// When the binary is too large for the format (8 GiB).
+pub fn package(stage: &Stage, binary: &Binary, _spec: &Spec) -> Result<Artifact> {
+    // It stays on this machine: fast matters more than small.
+    let gz = GzBuilder::new().operating_system(255).write(Vec::new(), Compression::fast());
+    let mut archive = tar::Builder::new(gz);
+    let mut header = tar::Header::new_ustar();
+    header.set_size(binary.bytes.len() as u64);
+    header.set_mode(0o755);
+    let failed = |e: std::io::Error| Error::bad_request(format!("cannot pack the binary: {e}"));
+    archive.append_data(&mut header, ENTRY, &binary.bytes[..]).map_err(failed)?;
+    let bytes = archive.into_inner().and_then(flate2::write::GzEncoder::finish).map_err(failed)?;
+    let file_name = format!("{}-local.tar.gz", stage.project);
+    Ok(Artifact { provider: "local", file_name, bytes, entry: ENTRY, binary: binary.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    #[test]
+    fn the_package_holds_the_binary_alone_and_is_reproducible() {
+        let binary =
+            Binary { bytes: b"\x7fELF"[..].into(), sha256: "s".to_owned(), arch: "x86_64".to_owned() };
+        let stage = Stage { project: "shop".to_owned(), stage: "dev".to_owned() };
+        let pack = || package(&stage, &binary, &Spec::default()).unwrap().bytes;
+        let bytes = pack();
+        assert_eq!(bytes, pack());
+        let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(&bytes[..]));
+        let mut entries = archive.entries().unwrap();
+        let mut entry = entries.next().unwrap().unwrap();
+        assert_eq!(entry.path().unwrap().to_str(), Some("bootstrap"));
+        assert_eq!((entry.header().mode().unwrap(), entry.header().mtime().unwrap()), (0o755, 0));
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).unwrap();
+        assert_eq!(content, b"\x7fELF");
+        drop(entry);
+        assert!(entries.next().is_none());
+    }
+}
