@@ -45,6 +45,8 @@ fn enter(platform: Platform, program: Program, bindings: Bindings) -> Result<()>
         Platform::Gcp => xcloud_gcp::run(program, bindings),
         #[cfg(feature = "gcp")]
         Platform::Http => xcloud_gcp::run_http(program, bindings),
+        #[cfg(feature = "alibaba")]
+        Platform::Alibaba => xcloud_alibaba::run(program, bindings),
         #[cfg(feature = "local")]
         Platform::Local => xcloud_local::run(program, bindings),
         #[allow(unreachable_patterns, reason = "reached when a room's feature is off")]

@@ -25,6 +25,7 @@ pub fn all() -> Vec<Room> {
     vec![
         room("azure", |l| Box::pin(xcloud_azure::host::start(l)), false, "simulator"),
         room("gcp", |l| Box::pin(xcloud_gcp::host::start(l)), false, "simulator"),
+        room("alibaba", |l| Box::pin(xcloud_alibaba::host::start(l)), false, "simulator"),
         room("local", |l| Box::pin(xcloud_local::host::start(l)), true, "our own platform"),
     ]
 }

@@ -82,9 +82,6 @@ impl Paths {
         Ok(())
     }
 
-    pub(crate) fn home(&self) -> &Path {
-        &self.home
-    }
     /// Sockets and pid files; nothing in it outlives a host.
     pub(crate) fn run(&self) -> &Path {
         &self.run

@@ -160,7 +160,8 @@ impl Deployment {
         for delivery in deliveries {
             ending.spawn(async move { drop(delivery.await) });
         }
-        for runner in self.runners.values().cloned() {
+        for runner in self.runners.values() {
+            let runner = Arc::clone(runner);
             ending.spawn(async move { runner.stop().await });
         }
         ending.join_all().await;
