@@ -3,6 +3,7 @@
 
 pub mod engine;
 pub mod operate;
+pub mod package;
 pub mod plan;
 pub mod provider;
 

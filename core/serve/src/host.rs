@@ -140,12 +140,25 @@ fn keep(pipe: Option<impl AsyncRead + Unpin + Send + 'static>, output: &Arc<Mute
     });
 }
 
-/// A loopback port that was free a moment ago.
+/// A loopback port that was free a moment ago. Each call gives another one, from below the range that systems give to
+/// outgoing connections: two trials at once never get the same, and no client takes it before the process listens.
 ///
 /// # Errors
-/// When the system has none.
+/// When none is free.
 pub fn free_port() -> Result<u16> {
-    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    const FIRST: u32 = 12_000;
+    const COUNT: u32 = 20_000;
+    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    // Another process begins elsewhere.
+    let start = std::process::id().wrapping_mul(97);
+    for _ in 0..COUNT {
+        let next = start.wrapping_add(NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) % COUNT;
+        let Ok(port) = u16::try_from(FIRST + next) else { continue };
+        if std::net::TcpListener::bind(("0.0.0.0", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err(Error::unavailable("no port is free"))
 }
 
 /// Tries `probe` every few milliseconds until it is true.

@@ -1,1 +1,3 @@
-//! Packages and deployment for Alibaba Function Compute.
+//! The heavy half of the alibaba room. So far packages only: deployment follows.
+
+pub mod package;

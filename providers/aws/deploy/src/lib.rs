@@ -1,1 +1,3 @@
-//! Packages and deployment for AWS Lambda.
+//! The heavy half of the aws room. So far packages only: deployment follows.
+
+pub mod package;

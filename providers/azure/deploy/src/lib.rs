@@ -1,1 +1,3 @@
-//! Packages and deployment for Azure Functions custom handlers.
+//! The heavy half of the azure room. So far packages only: deployment follows.
+
+pub mod package;

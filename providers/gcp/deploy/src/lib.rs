@@ -1,1 +1,3 @@
-//! Packages and deployment for Google Cloud Run, and plain HTTP with CloudEvents.
+//! The heavy half of the gcp room. So far packages only: deployment follows.
+
+pub mod package;

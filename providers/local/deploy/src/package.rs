@@ -1,25 +1,19 @@
 //! The package: a `.tar.gz` that holds the binary as `bootstrap`.
 
-use flate2::{Compression, GzBuilder};
+use xcloud_core::Result;
 use xcloud_core::spec::Spec;
-use xcloud_core::{Error, Result};
+use xcloud_deploy::package::{Entry, Level, tar_gz};
 use xcloud_deploy::{Artifact, Binary, Stage};
 use xcloud_local::binding::ENTRY;
 
-/// Packs the binary. Pure and reproducible: no times, no owners; the same binary gives the same bytes.
+/// Packs the binary. Pure and reproducible.
 ///
 /// # Errors
-/// When the binary is too large for the format (8 GiB).
+/// When the binary is too large for the format.
 pub fn package(stage: &Stage, binary: &Binary, _spec: &Spec) -> Result<Artifact> {
+    let entries = [Entry { path: ENTRY, bytes: &binary.bytes, executable: true }];
     // It stays on this machine: fast matters more than small.
-    let gz = GzBuilder::new().operating_system(255).write(Vec::new(), Compression::fast());
-    let mut archive = tar::Builder::new(gz);
-    let mut header = tar::Header::new_ustar();
-    header.set_size(binary.bytes.len() as u64);
-    header.set_mode(0o755);
-    let failed = |e: std::io::Error| Error::bad_request(format!("cannot pack the binary: {e}"));
-    archive.append_data(&mut header, ENTRY, &binary.bytes[..]).map_err(failed)?;
-    let bytes = archive.into_inner().and_then(flate2::write::GzEncoder::finish).map_err(failed)?;
+    let bytes = tar_gz(&entries, Level::fast())?;
     let file_name = format!("{}-local.tar.gz", stage.project);
     Ok(Artifact { provider: "local", file_name, bytes, entry: ENTRY, binary: binary.clone() })
 }

@@ -1,0 +1,18 @@
+//! The package: a zip whose `bootstrap` a custom runtime starts (`/code/bootstrap`).
+
+use xcloud_core::Result;
+use xcloud_core::spec::Spec;
+use xcloud_deploy::package::{Entry, zip};
+use xcloud_deploy::{Artifact, Binary, Stage};
+use xcloud_alibaba::binding::ENTRY;
+
+/// Packs the binary. Pure and reproducible.
+///
+/// # Errors
+/// When the binary is too large for the format.
+pub fn package(stage: &Stage, binary: &Binary, _spec: &Spec) -> Result<Artifact> {
+    let entries = [Entry { path: ENTRY, bytes: &binary.bytes, executable: true }];
+    let bytes = zip(&entries)?;
+    let file_name = format!("{}-alibaba.zip", stage.project);
+    Ok(Artifact { provider: "alibaba", file_name, bytes, entry: ENTRY, binary: binary.clone() })
+}
