@@ -39,6 +39,8 @@ fn bindings() -> Bindings {
 
 fn enter(platform: Platform, program: Program, bindings: Bindings) -> Result<()> {
     match platform {
+        #[cfg(feature = "aws")]
+        Platform::Aws => xcloud_aws::run(program, bindings),
         #[cfg(feature = "azure")]
         Platform::Azure => xcloud_azure::run(program, bindings),
         #[cfg(feature = "gcp")]

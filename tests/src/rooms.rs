@@ -23,6 +23,7 @@ pub struct Room {
 pub fn all() -> Vec<Room> {
     let room = |name, start, partial_failure, evidence| Room { name, start, partial_failure, evidence };
     vec![
+        room("aws", |l| Box::pin(xcloud_aws::host::start(l)), true, "simulator"),
         room("azure", |l| Box::pin(xcloud_azure::host::start(l)), false, "simulator"),
         room("gcp", |l| Box::pin(xcloud_gcp::host::start(l)), false, "simulator"),
         room("alibaba", |l| Box::pin(xcloud_alibaba::host::start(l)), false, "simulator"),

@@ -1,10 +1,10 @@
 //! The package: a zip whose `bootstrap` a custom runtime starts (`/code/bootstrap`).
 
+use xcloud_alibaba::binding::ENTRY;
 use xcloud_core::Result;
 use xcloud_core::spec::Spec;
 use xcloud_deploy::package::{Entry, zip};
 use xcloud_deploy::{Artifact, Binary, Stage};
-use xcloud_alibaba::binding::ENTRY;
 
 /// Packs the binary. Pure and reproducible.
 ///

@@ -1,11 +1,11 @@
 //! The package: a zip whose `bootstrap` the `provided.al2023` runtime starts
 //! (<https://docs.aws.amazon.com/lambda/latest/dg/runtimes-provided.html>).
 
+use xcloud_aws::binding::ENTRY;
 use xcloud_core::Result;
 use xcloud_core::spec::Spec;
 use xcloud_deploy::package::{Entry, zip};
 use xcloud_deploy::{Artifact, Binary, Stage};
-use xcloud_aws::binding::ENTRY;
 
 /// Packs the binary. Pure and reproducible.
 ///

@@ -1,0 +1,238 @@
+//! The loop: ask for the next call, decode, call, encode, answer.
+
+mod api;
+mod extension;
+mod stream;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use xcloud_core::event::Incoming;
+use xcloud_core::log::{Level, call_line, instance_line};
+use xcloud_core::outcome::error_response;
+use xcloud_core::queue::Bindings;
+use xcloud_core::{
+    Body, Error, ErrorKind, Instance, Outcome, Parts, Platform, Program, Response, Result, Service, env,
+};
+use xcloud_serve::{Concurrency, block_on, call_event, call_http, terminated};
+
+use self::api::{Api, Endpoint, Next};
+use crate::decode::{self, Origin, Payload};
+use crate::{binding, encode};
+
+/// Between two tries of a managed instance to get its next call.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Runs the program on Lambda until the platform ends it.
+///
+/// # Errors
+/// What the app's init returned (Lambda has been told), or a Runtime API that went away.
+pub fn run(program: Program, bindings: Bindings) -> Result<()> {
+    let mut instance = Instance::new(Platform::Aws);
+    instance.bindings = bindings;
+    instance.function = env::var(binding::FUNCTION);
+    instance.version = env::var(binding::VERSION);
+    instance.region = env::var(binding::REGION);
+    let endpoint = Endpoint::from_env()?;
+    let workers = env::var(binding::MAX_CONCURRENCY).and_then(|n| n.parse().ok()).unwrap_or(1).max(1);
+    let concurrency = if workers > 1 { Concurrency::Many } else { Concurrency::One };
+    block_on(concurrency, serve(program, instance, endpoint, workers))
+}
+
+async fn serve(program: Program, instance: Instance, endpoint: Endpoint, workers: usize) -> Result<()> {
+    // Lambda sends SIGTERM only to functions with an extension; without a hook nobody needs it.
+    let stop = program.has_shutdown_hook().then(terminated).transpose()?;
+    let service = match program.start(instance.shared(), env::var(env::FUNCTION).as_deref()).await {
+        Ok(service) => service,
+        Err(error) => {
+            Api::new(&endpoint).init_error(&error).await?;
+            return Err(error);
+        }
+    };
+    let streams = env::var(env::HTTP_STREAM).as_deref() == Some("1");
+    let room = Room { service, endpoint, streams, managed: workers > 1 };
+    let Some(stop) = stop else { return poll(room, workers).await };
+    if let Err(error) = extension::register(&room.endpoint).await {
+        let message = format!("the shutdown hook will not run: {error}");
+        instance_line(room.service.instance(), Level::Warn, &message);
+    }
+    let service = room.service.clone();
+    tokio::select! {
+        result = poll(room, workers) => result,
+        () = stop => {
+            service.shutdown().await;
+            Ok(())
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Room {
+    service: Service,
+    endpoint: Endpoint,
+    streams: bool,
+    managed: bool,
+}
+
+/// One loop, or one for each call that a managed instance takes at once. The first that fails ends all.
+async fn poll(room: Room, workers: usize) -> Result<()> {
+    if workers == 1 {
+        return room.work().await;
+    }
+    let mut loops = tokio::task::JoinSet::new();
+    for _ in 0..workers {
+        let room = room.clone();
+        loops.spawn(async move { room.work().await });
+    }
+    match loops.join_next().await {
+        Some(Ok(result)) => result,
+        Some(Err(error)) => Err(Error::handler(format!("a worker ended: {error}"))),
+        None => Ok(()),
+    }
+}
+
+impl Room {
+    async fn work(&self) -> Result<()> {
+        let mut api = Api::new(&self.endpoint);
+        loop {
+            match api.next().await {
+                Ok(next) => self.handle(&mut api, next).await?,
+                // A managed instance's other calls go on; a classic one has nothing else to do.
+                Err(error) if self.managed && error.kind() == ErrorKind::Unavailable => {
+                    instance_line(self.service.instance(), Level::Warn, &error.to_string());
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn handle(&self, api: &mut Api, next: Next) -> Result<()> {
+        let mut parts = Parts {
+            id: next.id.clone(),
+            deadline: next.deadline,
+            attempt: None,
+            trace: None,
+            cold_start: self.service.take_cold_start(),
+            raw: Some(next.payload.clone()),
+        };
+        match decode::event(&next.payload) {
+            Ok(Payload::Http(origin, request)) if self.service.serves_http() => {
+                if let Ok(request) = &request {
+                    let trace = request.headers().get("traceparent").and_then(|v| v.to_str().ok());
+                    parts.trace = trace.map(str::to_owned);
+                }
+                let response = self.http(request, parts).await;
+                self.answer(api, &next, origin, response).await
+            }
+            Ok(Payload::Queue(queue, batch)) if self.has_queue() => {
+                parts.attempt = batch.messages.first().and_then(|m| m.attempt);
+                match self.service.queue_target(&queue) {
+                    Ok(target) => {
+                        let outcome = call_event(&self.service, target, Incoming::Queue(batch), parts).await;
+                        self.settle(api, &next, outcome).await
+                    }
+                    Err(error) => self.refuse(api, &next, &error).await,
+                }
+            }
+            Ok(_) => match self.service.raw_target() {
+                Some(target) => {
+                    let incoming = Incoming::Raw(next.payload.clone());
+                    let outcome = call_event(&self.service, target, incoming, parts).await;
+                    self.settle(api, &next, outcome).await
+                }
+                None => self.refuse(api, &next, &self.unknown()).await,
+            },
+            Err(error) => self.refuse(api, &next, &error).await,
+        }
+    }
+
+    fn has_queue(&self) -> bool {
+        self.service.events().iter().any(|event| event.queue.is_some())
+    }
+
+    fn unknown(&self) -> Error {
+        let http = self.service.serves_http().then_some("http");
+        let names = self.service.events().iter().map(|e| e.name.as_str());
+        let names: Vec<_> = http.into_iter().chain(names).collect();
+        let message = format!("no function here takes this event; this instance serves {}", names.join(", "));
+        Error::new(ErrorKind::BadEvent, message)
+    }
+
+    async fn http(&self, request: Result<http::Request<Bytes>>, parts: Parts) -> Response {
+        let max = env::var(env::MAX_BODY).and_then(|n| n.parse().ok()).unwrap_or(env::MAX_BODY_DEFAULT);
+        match request {
+            Ok(request) if request.body().len() > max => {
+                let message = format!("the body has {} bytes, the limit is {max}", request.body().len());
+                error_response(&Error::new(ErrorKind::PayloadTooLarge, message))
+            }
+            Ok(request) => {
+                // A server that writes to a socket leaves the body of HEAD out by itself; here nobody does.
+                let head = request.method() == http::Method::HEAD;
+                let response = call_http(&self.service, request, parts).await;
+                if head { response.map(|_| Body::empty()) } else { response }
+            }
+            Err(error) => {
+                call_line(self.service.instance(), Level::Error, &error.to_string(), &parts.id);
+                error_response(&error)
+            }
+        }
+    }
+
+    async fn answer(&self, api: &mut Api, next: &Next, origin: Origin, response: Response) -> Result<()> {
+        if self.streams && origin == Origin::V2 {
+            let sent = stream::send(&self.endpoint, next, response).await;
+            return self.noted(next, sent);
+        }
+        let (parts, body) = response.into_parts();
+        let encoded = match body.collect().await {
+            Ok(body) => encode::http(origin, &parts, &body),
+            Err(error) => {
+                let error = Error::handler(format!("the body broke off: {error}"));
+                self.instead(next, origin, &error).await
+            }
+        };
+        let encoded = if encoded.len() > binding::MAX_ANSWER {
+            let message =
+                format!("the answer has {} bytes; Lambda takes {}", encoded.len(), binding::MAX_ANSWER);
+            self.instead(next, origin, &Error::handler(message)).await
+        } else {
+            encoded
+        };
+        let sent = api.respond(next, &encoded).await;
+        self.noted(next, sent)
+    }
+
+    /// An error in place of an answer that cannot be sent.
+    async fn instead(&self, next: &Next, origin: Origin, error: &Error) -> Vec<u8> {
+        call_line(self.service.instance(), Level::Error, error.message(), &next.id);
+        let (parts, body) = error_response(error).into_parts();
+        let body = body.collect().await.unwrap_or_default();
+        encode::http(origin, &parts, &body)
+    }
+
+    async fn settle(&self, api: &mut Api, next: &Next, outcome: Outcome) -> Result<()> {
+        let sent = match outcome {
+            Outcome::Batch(batch) => api.respond(next, &encode::batch(&batch)).await,
+            Outcome::Done(json) => api.respond(next, &json).await,
+            Outcome::Failed(error) => api.fail(next, &error).await,
+            _ => api.fail(next, &Error::handler("an event function answered with an HTTP response")).await,
+        };
+        self.noted(next, sent)
+    }
+
+    async fn refuse(&self, api: &mut Api, next: &Next, error: &Error) -> Result<()> {
+        call_line(self.service.instance(), Level::Error, &error.to_string(), &next.id);
+        let sent = api.fail(next, error).await;
+        self.noted(next, sent)
+    }
+
+    /// An answer that Lambda refused (too late, too large) is lost with its call; the instance goes on.
+    fn noted(&self, next: &Next, sent: Result<()>) -> Result<()> {
+        if let Err(error) = sent {
+            let message = format!("Lambda did not take the answer: {error}");
+            call_line(self.service.instance(), Level::Error, &message, &next.id);
+        }
+        Ok(())
+    }
+}

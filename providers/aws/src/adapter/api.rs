@@ -1,0 +1,151 @@
+//! The Runtime API's requests.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use xcloud_core::{Error, ErrorKind, Result, env};
+use xcloud_serve::Client;
+use xcloud_serve::client::{Address, Headers, Reply};
+
+use crate::{binding, encode};
+
+/// Beyond any function's timeout: the managed mode of the emulator counts in wrong units.
+const FAR: Duration = Duration::from_secs(24 * 3600);
+
+/// Where the Runtime API is.
+#[derive(Debug, Clone)]
+pub(super) struct Endpoint {
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// Before every path; empty on Lambda.
+    pub(super) base: String,
+}
+
+impl Endpoint {
+    pub(super) fn from_env() -> Result<Self> {
+        let value = env::var(binding::RUNTIME_API).unwrap_or_default();
+        Self::parse(&value).ok_or_else(|| {
+            let message = format!("{}={value:?} is not `host:port`", binding::RUNTIME_API);
+            Error::new(ErrorKind::Config, message)
+        })
+    }
+
+    /// `host:port`, or the URL with a base path that `cargo lambda watch` sets.
+    fn parse(value: &str) -> Option<Self> {
+        let rest = value.strip_prefix("http://").unwrap_or(value);
+        let (address, base) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let (host, port) = match address.rsplit_once(':') {
+            Some((host, port)) => (host, port.parse().ok()?),
+            None => (address, 80),
+        };
+        let base = base.trim_end_matches('/').to_owned();
+        (!host.is_empty()).then(|| Self { host: host.to_owned(), port, base })
+    }
+
+    pub(super) fn client(&self) -> Client {
+        Client::new(Address::Tcp { host: self.host.clone(), port: self.port })
+    }
+}
+
+/// One call.
+#[derive(Debug)]
+pub(super) struct Next {
+    pub(super) id: String,
+    pub(super) deadline: Option<Instant>,
+    /// To be echoed.
+    pub(super) invocation: Option<String>,
+    pub(super) payload: Bytes,
+}
+
+/// One loop's connection.
+pub(super) struct Api {
+    client: Client,
+    base: String,
+}
+
+impl Api {
+    pub(super) fn new(endpoint: &Endpoint) -> Self {
+        let base = format!("{}{}", endpoint.base, binding::RUNTIME_PATH);
+        Self { client: endpoint.client(), base }
+    }
+
+    /// Waits for the next call, as long as it takes.
+    pub(super) async fn next(&mut self) -> Result<Next> {
+        let path = format!("{}/invocation/next", self.base);
+        let reply = self.client.request("GET", &path, &[], b"").await?;
+        if reply.status != 200 {
+            return Err(refused(&reply));
+        }
+        let id = reply.headers.get(binding::ID_HEADER).unwrap_or_default().to_owned();
+        if id.is_empty() || !id.bytes().all(|b| b.is_ascii_graphic() && b != b'/' && b != b'?') {
+            let message = format!("the Runtime API sent a call without a usable {}", binding::ID_HEADER);
+            return Err(Error::new(ErrorKind::BadEvent, message));
+        }
+        let deadline = deadline(&reply.headers);
+        let invocation = reply.headers.get(binding::INVOCATION_HEADER).map(str::to_owned);
+        Ok(Next { id, deadline, invocation, payload: reply.body })
+    }
+
+    pub(super) async fn respond(&mut self, next: &Next, body: &[u8]) -> Result<()> {
+        self.post(&format!("/invocation/{}/response", next.id), next, &[], body).await
+    }
+
+    pub(super) async fn fail(&mut self, next: &Next, error: &Error) -> Result<()> {
+        let kind = encode::error_type(error);
+        let headers = [(binding::ERROR_TYPE_HEADER, kind.as_str())];
+        self.post(&format!("/invocation/{}/error", next.id), next, &headers, &encode::failure(error)).await
+    }
+
+    async fn post(&mut self, path: &str, next: &Next, more: &[(&str, &str)], body: &[u8]) -> Result<()> {
+        let mut headers = vec![("content-type", "application/json")];
+        headers.extend_from_slice(more);
+        headers.extend(next.invocation.as_deref().map(|id| (binding::INVOCATION_HEADER, id)));
+        let path = format!("{}{path}", self.base);
+        accepted(&self.client.request("POST", &path, &headers, body).await?)
+    }
+
+    /// Reports an init that failed. Its readers are the function's owners: they get the whole message.
+    pub(super) async fn init_error(&mut self, error: &Error) -> Result<()> {
+        let body = serde_json::json!({
+            "errorMessage": error.to_string(), "errorType": "Runtime.InitError", "stackTrace": [],
+        });
+        let headers =
+            [("content-type", "application/json"), (binding::ERROR_TYPE_HEADER, "Runtime.InitError")];
+        let path = format!("{}/init/error", self.base);
+        accepted(&self.client.request("POST", &path, &headers, body.to_string().as_bytes()).await?)
+    }
+}
+
+fn accepted(reply: &Reply) -> Result<()> {
+    if (200..300).contains(&reply.status) { Ok(()) } else { Err(refused(reply)) }
+}
+
+fn refused(reply: &Reply) -> Error {
+    let text = String::from_utf8_lossy(&reply.body);
+    Error::unavailable(format!("the Runtime API answered {}: {}", reply.status, text.trim()))
+}
+
+fn deadline(headers: &Headers) -> Option<Instant> {
+    let at = Duration::from_millis(headers.get(binding::DEADLINE_HEADER)?.parse().ok()?);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    let left = at.saturating_sub(now);
+    (left < FAR).then(|| Instant::now() + left)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_api_is_a_host_and_port_or_a_url_with_a_path() {
+        let parse = |text: &str| Endpoint::parse(text).map(|e| (e.host, e.port, e.base));
+        let found = |host: &str, port, base: &str| Some((host.to_owned(), port, base.to_owned()));
+        assert_eq!(parse("169.254.100.1:9001"), found("169.254.100.1", 9001, ""));
+        assert_eq!(parse("http://127.0.0.1:9000/.rt"), found("127.0.0.1", 9000, "/.rt"));
+        assert_eq!(parse("http://h:1/"), found("h", 1, ""));
+        assert_eq!(parse("h"), found("h", 80, ""));
+        for bad in ["", ":1", "h:port", "http://"] {
+            assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+use super::*;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::path::Path;
+
+fn read(payload: &str) -> Payload {
+    event(&Bytes::from(payload.to_owned())).unwrap()
+}
+
+/// A payload in the words of `expected.json`.
+fn describe(payload: Payload) -> Value {
+    match payload {
+        Payload::Http(origin, request) => {
+            let request = request.unwrap();
+            let headers: Vec<_> =
+                request.headers().iter().map(|(k, v)| json!([k.as_str(), v.to_str().unwrap()])).collect();
+            json!({
+                "origin": format!("{origin:?}"),
+                "method": request.method().as_str(),
+                "uri": request.uri().to_string(),
+                "headers": headers,
+                "body": String::from_utf8_lossy(request.body()),
+            })
+        }
+        Payload::Queue(queue, batch) => json!({
+            "queue": queue,
+            "messages": batch.messages.iter().map(|m| json!([m.id, String::from_utf8_lossy(&m.body), m.attempt, m.attributes])).collect::<Vec<_>>(),
+        }),
+        Payload::Raw(bytes) => json!({ "raw": bytes.len() }),
+    }
+}
+
+#[test]
+fn golden_payloads() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/wire");
+    let folders =
+        |path: &Path| std::fs::read_dir(path).unwrap().map(|e| e.unwrap().path()).collect::<Vec<_>>();
+    let mut seen = 0;
+    for case in folders(&root).iter().flat_map(|trigger| folders(trigger)) {
+        let file = |name: &str| std::fs::read_to_string(case.join(name)).unwrap();
+        let expected: Value = serde_json::from_str(&file("expected.json")).unwrap();
+        assert_eq!(describe(read(&file("event.json"))), expected, "{}", case.display());
+        seen += 1;
+    }
+    assert!(seen >= 10, "{seen} cases");
+}
+
+#[test]
+fn what_has_no_known_shape_is_raw() {
+    for payload in ["", "null", "[]", "{}", "3", r#"{"headers":{"a":1}}"#, r#"{"Records":[]}"#, "\u{0}"] {
+        assert!(matches!(read(payload), Payload::Raw(_)), "{payload}");
+    }
+}
+
+#[test]
+fn records_without_their_fields_are_refused() {
+    for (record, what) in [
+        (r#"{"eventSource":"aws:sqs"}"#, "messageId"),
+        (r#"{"eventSource":"aws:sqs","messageId":"","body":"x"}"#, "empty messageId"),
+    ] {
+        let error = event(&Bytes::from(format!(r#"{{"Records":[{record}]}}"#))).unwrap_err();
+        assert!(error.message().contains(what), "{error}");
+    }
+    let two = r#"{"Records":[{"eventSource":"aws:sqs","messageId":"1","body":"","eventSourceARN":"a:q"},{"eventSource":"aws:sqs","messageId":"2","body":"","eventSourceARN":"a:p"}]}"#;
+    assert!(event(&Bytes::from(two)).unwrap_err().message().contains("two queues"));
+}
+
+#[test]
+fn a_request_that_is_none_keeps_its_origin() {
+    let payload = r#"{"version":"2.0","rawPath":"/","requestContext":{"http":{"method":"GET"}},"body":"?","isBase64Encoded":true}"#;
+    let Payload::Http(Origin::V2, Err(error)) = read(payload) else { panic!() };
+    assert!(error.message().contains("base64"));
+}
+
+proptest! {
+    #[test]
+    fn no_payload_makes_it_panic(bytes: Vec<u8>, text in "\\PC*", at in 0..400usize) {
+        drop(event(&bytes.into()));
+        let text = Value::from(text);
+        let v2 = format!(r#"{{"version":"2.0","rawPath":{text},"rawQueryString":{text},"cookies":[{text}],"headers":{{{text}:{text}}},"requestContext":{{"http":{{"method":{text}}}}},"body":{text},"isBase64Encoded":true}}"#);
+        drop(event(&Bytes::from(v2.clone())));
+        drop(event(&Bytes::from(v2.chars().take(at).collect::<String>())));
+        let v1 = format!(r#"{{"resource":"","path":{text},"httpMethod":"GET","multiValueHeaders":{{{text}:[{text}]}},"multiValueQueryStringParameters":{{{text}:[{text}]}},"requestContext":{{}}}}"#);
+        drop(event(&Bytes::from(v1)));
+    }
+}

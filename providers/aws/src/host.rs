@@ -1,0 +1,295 @@
+//! Lambda's side of the wire, a simulator of ours: the Runtime API, API Gateway (payload 2.0) and SQS before it. The
+//! real emulator is driven by `tests/peers`.
+
+use std::collections::{BTreeMap, HashMap};
+use std::process::ExitStatus;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ::http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+use xcloud_core::event::{Batch, RawMessage};
+use xcloud_core::text::{base64_decode, base64_encode};
+use xcloud_core::{Body, BoxFuture, Error, Result};
+use xcloud_serve::host::{Delivery, Host, Launch, Process, free_port, terminate, until};
+use xcloud_serve::parts::request_id;
+use xcloud_serve::{Listener, Server};
+
+use crate::binding;
+
+/// Lambda gives init ten seconds; a slow machine some more.
+const STARTUP: Duration = Duration::from_secs(20);
+/// From SIGTERM to SIGKILL with an extension, and some for a slow machine.
+const GRACE: Duration = Duration::from_secs(2);
+
+type Answer = Result<Bytes, Bytes>;
+
+struct Call {
+    id: String,
+    payload: Bytes,
+}
+
+struct Api {
+    calls: tokio::sync::Mutex<mpsc::UnboundedReceiver<Call>>,
+    waiting: Mutex<HashMap<String, oneshot::Sender<Answer>>>,
+    polled: AtomicBool,
+    extension: AtomicBool,
+    timeout: Duration,
+}
+
+struct Lambda {
+    process: Process,
+    api: Arc<Api>,
+    calls: mpsc::UnboundedSender<Call>,
+    /// A classic instance has one call at a time.
+    one: tokio::sync::Mutex<()>,
+    server: tokio::task::JoinHandle<()>,
+}
+
+/// Starts the Runtime API and the process on it, and waits until it asks for its first call.
+///
+/// # Errors
+/// When it ends, or does not ask in time, with what it wrote.
+pub async fn start(launch: Launch) -> Result<Box<dyn Host>> {
+    let port = free_port()?;
+    let (calls, receiver) = mpsc::unbounded_channel();
+    let api = Arc::new(Api {
+        calls: tokio::sync::Mutex::new(receiver),
+        waiting: Mutex::default(),
+        polled: AtomicBool::new(false),
+        extension: AtomicBool::new(false),
+        timeout: launch.timeout,
+    });
+    let listener = Listener::tcp("127.0.0.1", port).await?;
+    let for_server = Arc::clone(&api);
+    let server = tokio::spawn(async move {
+        let handler = move |request| answer(Arc::clone(&for_server), request);
+        let server = Server::new().max_body(64 * 1024 * 1024);
+        drop(server.run(listener, handler, std::future::pending()).await);
+    });
+    let env = [
+        (binding::RUNTIME_API, format!("127.0.0.1:{port}")),
+        (binding::FUNCTION, "fixture".to_owned()),
+        (binding::VERSION, "$LATEST".to_owned()),
+        (binding::REGION, "eu-west-1".to_owned()),
+        ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".to_owned()),
+    ];
+    let process = Process::spawn(&launch, &env)?;
+    let polled = || async { api.polled.load(Ordering::SeqCst) };
+    until(STARTUP, &process, polled).await?;
+    Ok(Box::new(Lambda { process, api, calls, one: tokio::sync::Mutex::new(()), server }))
+}
+
+impl Drop for Lambda {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn answer(api: Arc<Api>, request: Request<Bytes>) -> Response<Body> {
+    let path = request.uri().path().to_owned();
+    let (method, body) = (request.method().clone(), request.into_body());
+    if path == format!("{}/invocation/next", binding::RUNTIME_PATH) {
+        return next(&api).await;
+    }
+    if path == format!("{}/register", binding::EXTENSION_PATH) {
+        api.extension.store(true, Ordering::SeqCst);
+        let mut response = Response::new(Body::from("{}"));
+        let id = ::http::HeaderValue::from_static("00000000-0000-4000-8000-000000000000");
+        response.headers_mut().insert("lambda-extension-identifier", id);
+        return response;
+    }
+    if path == format!("{}/event/next", binding::EXTENSION_PATH) {
+        return std::future::pending().await;
+    }
+    let call = path.strip_prefix(binding::RUNTIME_PATH).and_then(|p| p.strip_prefix("/invocation/"));
+    let (id, what) = call.and_then(|rest| rest.split_once('/')).unwrap_or(("", ""));
+    let waiting = lock(&api.waiting).remove(id);
+    let status = match (method, waiting, what) {
+        (Method::POST, Some(waiting), "response") => {
+            drop(waiting.send(Ok(body)));
+            StatusCode::ACCEPTED
+        }
+        (Method::POST, Some(waiting), "error") => {
+            drop(waiting.send(Err(body)));
+            StatusCode::ACCEPTED
+        }
+        _ if path == format!("{}/init/error", binding::RUNTIME_PATH) => StatusCode::ACCEPTED,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+async fn next(api: &Api) -> Response<Body> {
+    api.polled.store(true, Ordering::SeqCst);
+    let Some(call) = api.calls.lock().await.recv().await else { return std::future::pending().await };
+    let deadline = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + api.timeout;
+    let built = Response::builder()
+        .header(binding::ID_HEADER, call.id)
+        .header(binding::DEADLINE_HEADER, deadline.as_millis().to_string())
+        .header("content-type", "application/json")
+        .body(Body::from(call.payload));
+    built.unwrap_or_default()
+}
+
+impl Lambda {
+    /// The answer, or the reported error.
+    async fn invoke(&self, payload: &Value) -> Result<Answer> {
+        let _one = self.one.lock().await;
+        let id = request_id();
+        let (sender, answer) = oneshot::channel();
+        lock(&self.api.waiting).insert(id.clone(), sender);
+        let gone = || Error::unavailable(format!("the process is gone: {}", self.process.output()));
+        self.calls.send(Call { id, payload: payload.to_string().into() }).map_err(|_| gone())?;
+        let limit = self.api.timeout + Duration::from_secs(1);
+        match tokio::time::timeout(limit, answer).await {
+            Ok(answer) => answer.map_err(|_| gone()),
+            Err(_) => Err(Error::unavailable("Task timed out")),
+        }
+    }
+}
+
+impl Host for Lambda {
+    fn http(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>>> {
+        Box::pin(async move {
+            let payload = gateway(&request);
+            // What Lambda does not take, the gateway answers itself.
+            if request.body().len() > binding::MAX_ANSWER {
+                return plain(StatusCode::PAYLOAD_TOO_LARGE, "Request Too Long");
+            }
+            match self.invoke(&payload).await? {
+                Ok(answer) => response(&answer),
+                Err(_) => plain(StatusCode::BAD_GATEWAY, "Internal Server Error"),
+            }
+        })
+    }
+
+    fn queue<'a>(&'a self, _: &'a str, queue: &'a str, batch: Batch) -> BoxFuture<'a, Result<Delivery>> {
+        Box::pin(async move {
+            let records: Vec<_> = batch.messages.iter().map(|message| record(message, queue)).collect();
+            Ok(match self.invoke(&json!({ "Records": records })).await? {
+                Ok(answer) => settled(&answer),
+                Err(error) => Delivery::RetryAll(String::from_utf8_lossy(&error).into_owned()),
+            })
+        })
+    }
+
+    fn output(&self) -> String {
+        self.process.output()
+    }
+
+    fn stop(&self) -> BoxFuture<'_, Result<ExitStatus>> {
+        Box::pin(async move {
+            if self.api.extension.load(Ordering::SeqCst) {
+                return terminate(&self.process, GRACE).await;
+            }
+            self.process.kill().await
+        })
+    }
+}
+
+/// A payload 2.0 (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>).
+fn gateway(request: &Request<Bytes>) -> Value {
+    let text = |v: &::http::HeaderValue| String::from_utf8_lossy(v.as_bytes()).into_owned();
+    let mut headers: BTreeMap<&str, String> = BTreeMap::new();
+    for (name, value) in request.headers().iter().filter(|(name, _)| *name != header::COOKIE) {
+        let joined = headers.entry(name.as_str()).or_default();
+        *joined = if joined.is_empty() { text(value) } else { format!("{joined},{}", text(value)) };
+    }
+    let cookies = request.headers().get_all(header::COOKIE).iter().map(text);
+    let cookies: Vec<_> =
+        cookies.flat_map(|c| c.split("; ").map(str::to_owned).collect::<Vec<_>>()).collect();
+    let (body, base64) = match std::str::from_utf8(request.body()) {
+        Ok(text) => (text.to_owned(), false),
+        Err(_) => (base64_encode(request.body()), true),
+    };
+    json!({
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": request.uri().path(),
+        "rawQueryString": request.uri().query().unwrap_or(""),
+        "cookies": cookies,
+        "headers": headers,
+        "requestContext": {
+            "accountId": "123456789012", "apiId": "api-id", "stage": "$default", "requestId": "id",
+            "http": { "method": request.method().as_str(), "path": request.uri().path(), "protocol": "HTTP/1.1",
+                "sourceIp": "192.0.2.1", "userAgent": "agent" },
+        },
+        "body": body,
+        "isBase64Encoded": base64,
+    })
+}
+
+fn plain(status: StatusCode, message: &str) -> Result<Response<Bytes>> {
+    let body = Bytes::from(json!({ "message": message }).to_string());
+    Response::builder()
+        .status(status)
+        .header("content-type", "application/json")
+        .body(body)
+        .map_err(Error::from)
+}
+
+fn response(answer: &[u8]) -> Result<Response<Bytes>> {
+    let answer: Value = serde_json::from_slice(answer)?;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let body = text(&answer["body"]);
+    let body = if answer["isBase64Encoded"] == true {
+        base64_decode(body.as_bytes()).ok_or_else(|| Error::bad_request("the answer's body is not base64"))?
+    } else {
+        body.into_bytes()
+    };
+    let status = answer["statusCode"].as_u64().and_then(|s| u16::try_from(s).ok()).unwrap_or(0);
+    let mut response = Response::builder().status(status).body(Bytes::from(body)).map_err(Error::from)?;
+    let add = |name: &str, value: String, headers: &mut HeaderMap| {
+        if let (Ok(name), Ok(value)) = (header::HeaderName::try_from(name), value.parse()) {
+            headers.append(name, value);
+        }
+    };
+    for (name, value) in answer["headers"].as_object().into_iter().flatten() {
+        add(name, text(value), response.headers_mut());
+    }
+    for cookie in answer["cookies"].as_array().into_iter().flatten() {
+        add("set-cookie", text(cookie), response.headers_mut());
+    }
+    Ok(response)
+}
+
+fn record(message: &RawMessage, queue: &str) -> Value {
+    let sent = message.sent.and_then(|t| t.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    json!({
+        "messageId": message.id,
+        "receiptHandle": "AQEB",
+        "body": String::from_utf8_lossy(&message.body),
+        "attributes": {
+            "ApproximateReceiveCount": message.attempt.unwrap_or(1).to_string(),
+            "SentTimestamp": sent.as_millis().to_string(),
+        },
+        "messageAttributes": {},
+        "eventSource": "aws:sqs",
+        "eventSourceARN": format!("arn:aws:sqs:eu-west-1:123456789012:fixture-dev-{queue}"),
+        "awsRegion": "eu-west-1",
+    })
+}
+
+/// `ReportBatchItemFailures`: no list or an empty one is success, an answer that is none fails the batch.
+fn settled(answer: &[u8]) -> Delivery {
+    let Ok(answer) = serde_json::from_slice::<Value>(answer) else {
+        return Delivery::RetryAll("the answer is not JSON".to_owned());
+    };
+    let failed: Vec<_> = answer["batchItemFailures"].as_array().into_iter().flatten().collect();
+    let ids: Vec<_> = failed.iter().filter_map(|f| f["itemIdentifier"].as_str().map(str::to_owned)).collect();
+    match (ids.is_empty(), ids.len() == failed.len() && ids.iter().all(|id| !id.is_empty())) {
+        (true, true) => Delivery::Done,
+        (false, true) => Delivery::Retry(ids),
+        (_, false) => Delivery::RetryAll("an item identifier is missing or empty".to_owned()),
+    }
+}
