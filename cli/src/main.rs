@@ -1,3 +1,48 @@
 //! The `xcloud` command.
 
-fn main() {}
+mod args;
+mod cargo;
+mod commands;
+mod config;
+mod elf;
+mod exit;
+mod printer;
+mod registry;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use self::args::Args;
+use self::printer::Printer;
+
+fn main() -> ExitCode {
+    #[cfg(feature = "local")]
+    if let Some(home) = host_home() {
+        return match xcloud_local_deploy::host_main(&home) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return printer::usage(&error),
+    };
+    let printer = Printer::new(&args);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(commands::run(&args, &printer)),
+        Err(error) => Err(error.into()),
+    };
+    match result {
+        Ok(done) => printer.done(done),
+        Err(error) => printer.failed(&error),
+    }
+}
+
+/// The local host is this same program, started with a verb that is not for typing.
+#[cfg(feature = "local")]
+fn host_home() -> Option<std::path::PathBuf> {
+    let mut arguments = std::env::args_os().skip(1);
+    (arguments.next()? == registry::HOST_VERB).then(|| arguments.next().map(Into::into))?
+}

@@ -1,0 +1,146 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args as Group, Parser, Subcommand, ValueEnum};
+
+/// One business function, the same bytes on every cloud.
+#[derive(Debug, Parser)]
+#[command(name = "xcloud", version, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Args {
+    /// What every verb takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Options of every verb.
+#[derive(Debug, Group)]
+pub(crate) struct Global {
+    /// Work in this directory
+    #[arg(short = 'C', value_name = "DIR", global = true, default_value = ".")]
+    pub directory: PathBuf,
+    /// The project's file, instead of xcloud.toml
+    #[arg(long, value_name = "FILE", global = true, env = "XCLOUD_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// aws, azure, gcp, alibaba, local or all; `a,b` or repeated for several
+    #[arg(short, long, value_name = "NAME", global = true, env = "XCLOUD_PROVIDER", value_delimiter = ',')]
+    pub provider: Vec<String>,
+    /// The stage
+    #[arg(short, long, value_name = "NAME", global = true, env = "XCLOUD_STAGE", default_value = "dev")]
+    pub stage: String,
+    /// How to print: text, or one JSON object
+    #[arg(short, long, value_name = "FORMAT", global = true, env = "XCLOUD_OUTPUT", default_value = "text")]
+    pub output: Output,
+    /// Do not ask
+    #[arg(long, global = true)]
+    pub yes: bool,
+    /// Say more
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Say less
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Colours: auto, always or never
+    #[arg(long, value_name = "WHEN", global = true, default_value = "auto")]
+    pub color: Color,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Text,
+    /// One object for scripts.
+    Json,
+}
+
+/// When colours are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Even into a pipe.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+/// The verbs that are there.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Build one static binary, and each provider's package around it
+    Build,
+    /// Print what the app needs, as its binary says and xcloud.toml completes
+    Describe,
+    /// Show what a deployment would change
+    Plan(Plan),
+    /// Build, show what changes, and apply it
+    Deploy(Deploy),
+    /// Call a deployed function
+    Invoke(Invoke),
+    /// Print what deployed functions have logged
+    Logs(Logs),
+    /// Say how deployed functions are
+    Status,
+    /// Take everything down
+    Destroy(Destroy),
+}
+
+/// `xcloud plan`
+#[derive(Debug, Group)]
+pub(crate) struct Plan {
+    /// Exit with 3 when something would change
+    #[arg(long)]
+    pub exit_code: bool,
+    /// Plan to delete queues and buckets that hold data
+    #[arg(long)]
+    pub delete_data: bool,
+}
+
+/// `xcloud deploy`
+#[derive(Debug, Group)]
+pub(crate) struct Deploy {
+    /// Delete queues and buckets that are no longer wanted, with what they hold
+    #[arg(long)]
+    pub delete_data: bool,
+}
+
+/// `xcloud invoke`
+#[derive(Debug, Group)]
+pub(crate) struct Invoke {
+    /// The function: `http`, or an event function's name
+    pub function: String,
+    /// The body or message: text, @file, or - for standard input
+    #[arg(short, long, value_name = "DATA")]
+    pub data: Option<String>,
+    /// HTTP method; POST with data, else GET
+    #[arg(long, value_name = "METHOD")]
+    pub method: Option<String>,
+    /// HTTP path and query
+    #[arg(long, value_name = "PATH")]
+    pub path: Option<String>,
+    /// An HTTP header, `name: value`
+    #[arg(short = 'H', long = "header", value_name = "HEADER")]
+    pub headers: Vec<String>,
+}
+
+/// `xcloud logs`
+#[derive(Debug, Group)]
+pub(crate) struct Logs {
+    /// One function; all when absent
+    pub function: Option<String>,
+    /// At most so many lines, the newest
+    #[arg(short = 'n', long, value_name = "LINES")]
+    pub lines: Option<usize>,
+}
+
+/// `xcloud destroy`
+#[derive(Debug, Group)]
+pub(crate) struct Destroy {
+    /// Delete queues and buckets too, with what they hold
+    #[arg(long)]
+    pub delete_data: bool,
+}

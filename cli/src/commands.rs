@@ -1,0 +1,135 @@
+//! The verbs: a file each.
+
+mod build;
+mod deploy;
+mod describe;
+mod destroy;
+mod invoke;
+mod logs;
+mod plan;
+mod status;
+
+use std::path::{Path, PathBuf};
+
+use xcloud_core::spec::Spec;
+use xcloud_core::{Error, ErrorKind, Result};
+use xcloud_deploy::{Artifact, Binary, Stage, package};
+
+use crate::args::{Args, Verb};
+use crate::config::{Manifest, Source, resolve};
+use crate::printer::{Done, Printer};
+use crate::{cargo, elf, registry};
+
+/// Does what was typed.
+///
+/// # Errors
+/// What went wrong, as it is printed.
+pub(crate) async fn run(args: &Args, printer: &Printer) -> Result<Done> {
+    let project = Project::open(args)?;
+    match &args.verb {
+        Verb::Build => build::run(&project, args, printer).await,
+        Verb::Describe => describe::run(&project, args, printer).await,
+        Verb::Plan(options) => plan::run(&project, args, options, printer).await,
+        Verb::Deploy(options) => deploy::run(&project, args, options, printer).await,
+        Verb::Invoke(options) => invoke::run(&project, args, options).await,
+        Verb::Logs(options) => logs::run(&project, args, options).await,
+        Verb::Status => status::run(&project, args).await,
+        Verb::Destroy(options) => destroy::run(&project, args, options, printer).await,
+    }
+}
+
+/// Where the work is done.
+struct Project {
+    directory: PathBuf,
+    manifest: Manifest,
+    stage: Stage,
+}
+
+/// A built app.
+struct App {
+    binary: Binary,
+    spec: Spec,
+}
+
+impl Project {
+    fn open(args: &Args) -> Result<Self> {
+        let directory = args.global.directory.canonicalize().map_err(|e| {
+            let message = format!("-C {}: {e}", args.global.directory.display());
+            Error::new(ErrorKind::Config, message).caused_by(e)
+        })?;
+        let file = args.global.config.clone().unwrap_or_else(|| directory.join("xcloud.toml"));
+        let manifest = Manifest::read(&Source::open(&file)?)?;
+        if manifest.name.is_empty() {
+            let message = format!(
+                "{}: `project.name` is missing: every resource's name begins with it",
+                file.display()
+            );
+            return Err(Error::new(ErrorKind::Config, message));
+        }
+        let stage = Stage { project: manifest.name.clone(), stage: args.global.stage.clone() };
+        Ok(Self { directory, manifest, stage })
+    }
+
+    /// The providers that were asked for, else the project's, else `otherwise`.
+    fn providers(&self, args: &Args, otherwise: &[&str]) -> Result<Vec<&'static str>> {
+        let names = registry::names(&args.global.provider)?;
+        if !names.is_empty() {
+            return Ok(names);
+        }
+        let owned = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+        match &self.manifest.provider {
+            Some(name) if otherwise.len() == 1 => registry::names(std::slice::from_ref(name)),
+            _ => registry::names(&owned(otherwise)),
+        }
+    }
+
+    /// The one provider of a verb that takes one.
+    fn provider(&self, args: &Args) -> Result<Box<dyn registry::Deployable>> {
+        match self.providers(args, &["local"])?.as_slice() {
+            [one] => registry::open(one),
+            many => {
+                let message = format!("this takes one provider, not {}: name it with -p", many.join(", "));
+                Err(Error::new(ErrorKind::Config, message))
+            }
+        }
+    }
+
+    /// Builds the binary and asks it for its Spec.
+    async fn build(&self, args: &Args, printer: &Printer) -> Result<App> {
+        let program = cargo::build(&self.directory, &self.manifest.build, printer)?;
+        let bytes = std::fs::read(&program.path)?;
+        let arch = elf::arch(&bytes)?.to_owned();
+        let binary = Binary { sha256: package::sha256(&bytes), bytes: bytes.into(), arch };
+        printer.note(&format!(
+            "{}: {} bytes, static, sha256 {}",
+            program.package,
+            binary.bytes.len(),
+            binary.sha256
+        ));
+        let said = xcloud_serve::host::describe(&program.path).await?;
+        let spec = resolve(said, &self.manifest, &args.global.stage)?;
+        Ok(App { binary, spec })
+    }
+
+    /// Packages for a provider and keeps the package under `.xcloud/build/`.
+    fn package(&self, provider: &str, app: &App) -> Result<(Artifact, PathBuf)> {
+        let artifact = registry::package(provider)?(&self.stage, &app.binary, &app.spec)?;
+        let directory = self.directory.join(".xcloud/build");
+        let path = directory.join(&artifact.file_name);
+        let written = std::fs::create_dir_all(&directory).and_then(|()| write(&path, &artifact.bytes));
+        written
+            .map_err(|e| Error::unavailable(format!("cannot write {}: {e}", path.display())).caused_by(e))?;
+        Ok((artifact, path))
+    }
+
+    fn resource(&self, function: &str) -> String {
+        format!("{}-{}-{function}", self.stage.project, self.stage.stage)
+    }
+}
+
+/// Whole or not at all: who reads it meanwhile sees the old one.
+fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let part = path.with_extension(format!("{}.part", std::process::id()));
+    std::fs::write(&part, bytes)?;
+    std::fs::rename(&part, path)
+}

@@ -1,0 +1,53 @@
+//! `xcloud destroy`
+
+use std::io::{IsTerminal, Write};
+
+use serde_json::json;
+use xcloud_core::spec::Spec;
+use xcloud_core::{Error, ErrorKind, Result};
+use xcloud_deploy::{Desired, engine};
+
+use super::{Project, plan};
+use crate::args::{self, Args};
+use crate::printer::{Done, Printer};
+
+/// The plan of an empty Spec, applied after a yes.
+pub(super) async fn run(
+    project: &Project,
+    args: &Args,
+    options: &args::Destroy,
+    printer: &Printer,
+) -> Result<Done> {
+    let provider = project.provider(args)?;
+    let desired = Desired {
+        stage: project.stage.clone(),
+        spec: Spec::default(),
+        artifact: None,
+        delete_data: options.delete_data,
+    };
+    let observed = provider.observe(&project.stage).await?;
+    let plan = provider.plan(&desired, &observed);
+    printer.note(printer.plan(&plan).trim_end());
+    if !plan.is_empty() {
+        confirm(project, args)?;
+    }
+    engine::apply(&*provider, &plan, &desired, printer).await?;
+    let message = format!("{}: {}", project.resource("*"), plan::sentence(&plan));
+    printer.note(&message);
+    Ok(Done::new(message, json!({ "plans": [plan::data(&plan)] }), ""))
+}
+
+fn confirm(project: &Project, args: &Args) -> Result<()> {
+    if args.global.yes {
+        return Ok(());
+    }
+    let no = |why: &str| Err(Error::new(ErrorKind::Config, format!("nothing was destroyed: {why}")));
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return no("there is no terminal to ask on; --yes says yes");
+    }
+    let name = format!("{}-{}", project.stage.project, project.stage.stage);
+    write!(std::io::stderr(), "Destroy {name}? Type its name to go on: ")?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    if answer.trim() == name { Ok(()) } else { no("the name was not typed") }
+}

@@ -1,0 +1,9 @@
+//! xcloud.toml, read and merged into a Spec.
+
+mod manifest;
+mod resolve;
+mod toml;
+
+pub(crate) use self::manifest::{Build, Manifest};
+pub(crate) use self::resolve::resolve;
+pub(crate) use self::toml::Source;

@@ -1,0 +1,208 @@
+//! The keys of xcloud.toml.
+
+use std::collections::BTreeMap;
+
+use xcloud_core::Result;
+use xcloud_core::spec::Settings;
+
+use super::toml::{Source, Table};
+
+/// A project's file. Every key is optional but the name.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Manifest {
+    /// The project's name.
+    pub name: String,
+    /// The provider where none is asked for.
+    pub provider: Option<String>,
+    /// How to build.
+    pub build: Build,
+    /// By function: where it is written, and what is set.
+    pub functions: Functions,
+    /// By stage: what differs there.
+    pub stages: BTreeMap<String, (String, StageTable)>,
+}
+
+/// By function: where it is written, and what is set.
+pub(crate) type Functions = BTreeMap<String, (String, FunctionTable)>;
+
+/// `[build]`
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Build {
+    /// The cargo package.
+    pub package: Option<String>,
+    /// The binary of the package.
+    pub bin: Option<String>,
+    /// Cargo features.
+    pub features: Vec<String>,
+    /// The cargo profile; default release.
+    pub profile: Option<String>,
+    /// The compilation target.
+    pub target: Option<String>,
+}
+
+/// `[functions.<name>]`
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct FunctionTable {
+    /// What the function gets.
+    pub settings: Settings,
+    /// The most messages in one call.
+    pub batch: Option<u32>,
+}
+
+/// `[stages.<name>]`
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct StageTable {
+    /// Nothing is deleted there without `--yes`.
+    pub protect: bool,
+    /// What differs.
+    pub functions: Functions,
+}
+
+impl Manifest {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// The first thing that is wrong: file, line, key, and the nearest key that exists.
+    pub(crate) fn read(source: &Source) -> Result<Self> {
+        source.read(|file| {
+            let project = file.table("project", project)?;
+            let build = file.table("build", build)?.unwrap_or_default();
+            let functions = file.named("functions", |_, table| function(table))?;
+            file.table("providers", providers)?;
+            let stages = file.named("stages", |_, table| stage(table))?;
+            file.table("budget", budget)?;
+            file.end()?;
+            let (name, provider) = project.unwrap_or_default();
+            Ok(Self { name, provider, build, functions, stages })
+        })
+    }
+}
+
+fn project(table: &Table<'_>) -> Result<(String, Option<String>)> {
+    let is_name = |name: &str| {
+        let first = name.starts_with(|c: char| c.is_ascii_lowercase());
+        let rest = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        (first && rest && name.len() <= 40).then(|| name.to_owned())
+    };
+    let wanted = "1 to 40 lower-case letters, digits and `-`, a letter first";
+    let name = table.parsed("name", wanted, is_name)?;
+    table.parsed("edition", "\"1\"", |edition| (edition == "1").then_some(()))?;
+    Ok((name.unwrap_or_default(), table.text("provider")?))
+}
+
+fn build(table: &Table<'_>) -> Result<Build> {
+    Ok(Build {
+        package: table.text("package")?,
+        bin: table.text("bin")?,
+        features: table.texts("features")?,
+        profile: table.text("profile")?,
+        target: table.text("target")?,
+    })
+}
+
+fn function(table: &Table<'_>) -> Result<FunctionTable> {
+    let settings = Settings {
+        memory_mb: table.parsed("memory", "a size like \"256MB\" or \"1GB\"", megabytes)?,
+        timeout_seconds: table.parsed("timeout", "a time like \"15s\" or \"2m\"", seconds)?,
+        concurrency: table.number("concurrency", 1)?,
+        min_instances: table.number("min_instances", 0)?,
+        max_instances: table.number("max_instances", 1)?,
+        public: table.flag("public")?,
+        max_attempts: table.number("max_attempts", 1)?,
+        env: table.map("env")?,
+    };
+    Ok(FunctionTable { settings, batch: table.number("batch", 1)? })
+}
+
+fn stage(table: &Table<'_>) -> Result<StageTable> {
+    let protect = table.flag("protect")?.unwrap_or(false);
+    Ok(StageTable { protect, functions: table.named("functions", |_, table| function(table))? })
+}
+
+/// What the providers' deployments will read; checked now, so that a typing error does not wait for them.
+fn providers(table: &Table<'_>) -> Result<()> {
+    table.table("aws", |t| texts(t, &["region", "profile", "endpoint"]))?;
+    table.table("azure", |t| texts(t, &["subscription", "resource_group", "location", "endpoint"]))?;
+    table.table("gcp", |t| texts(t, &["project", "region", "endpoint"]))?;
+    table.table("alibaba", |t| texts(t, &["region", "endpoint"]))?;
+    table.table("local", |_| Ok(()))?;
+    Ok(())
+}
+
+fn texts(table: &Table<'_>, keys: &[&'static str]) -> Result<()> {
+    keys.iter().try_for_each(|key| table.text(key).map(drop))
+}
+
+fn budget(table: &Table<'_>) -> Result<()> {
+    table.parsed("binary", "a size like \"4MB\"", megabytes)?;
+    table.parsed("init", "a time like \"20ms\"", |text| text.strip_suffix("ms")?.parse::<u32>().ok())?;
+    Ok(())
+}
+
+fn megabytes(text: &str) -> Option<u32> {
+    let (number, factor) = match text.strip_suffix("GB") {
+        Some(number) => (number, 1024),
+        None => (text.strip_suffix("MB")?, 1),
+    };
+    number.parse::<u32>().ok()?.checked_mul(factor).filter(|mb| *mb > 0)
+}
+
+fn seconds(text: &str) -> Option<u32> {
+    let (number, factor) = match text.strip_suffix('s') {
+        Some(number) => (number, 1),
+        None => (text.strip_suffix('m')?, 60),
+    };
+    number.parse::<u32>().ok()?.checked_mul(factor).filter(|s| *s > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Manifest> {
+        Manifest::read(&Source::of(text))
+    }
+
+    #[test]
+    fn a_whole_file_is_read() {
+        let manifest = read(
+            "[project]\nname = \"shop\"\nedition = \"1\"\n[build]\nfeatures = [\"a\"]\n[functions.http]\nmemory = \"1GB\"\n\
+             timeout = \"2m\"\npublic = true\nenv = { LOG = \"info\" }\n[providers.aws]\nregion = \"eu-west-1\"\n\
+             [stages.prod]\nprotect = true\nfunctions.http.min_instances = 1\n[budget]\nbinary = \"4MB\"\ninit = \"20ms\"\n",
+        )
+        .unwrap();
+        let settings = &manifest.functions["http"].1.settings;
+        assert_eq!((settings.memory_mb, settings.timeout_seconds), (Some(1024), Some(120)));
+        let prod = &manifest.stages["prod"].1;
+        assert!(prod.protect && prod.functions["http"].1.settings.min_instances == Some(1));
+    }
+
+    #[test]
+    fn errors_say_file_line_key_and_the_nearest_key() {
+        for (text, parts) in [
+            ("[project]\nnmae = \"x\"\n", &["xcloud.toml:2:", "`project.nmae`", "did you mean `name`"][..]),
+            (
+                "[project]\nname = \"x\"\n[functions.http]\ntimout = \"1s\"\n",
+                &["xcloud.toml:4:", "`functions.http.timout`", "`timeout`"],
+            ),
+            ("[functions.http]\nmemory = 256\n", &["xcloud.toml:2:", "`functions.http.memory`", "256MB"]),
+            (
+                "[functions.http]\nconcurrency = 0\n",
+                &["xcloud.toml:2:", "`functions.http.concurrency`", "from 1"],
+            ),
+            (
+                "[stages.prod]\nfunctions.http.publik = true\n",
+                &["`stages.prod.functions.http.publik`", "`public`"],
+            ),
+            ("[project\n", &["xcloud.toml:1:"]),
+            ("[project]\nname = \"Shop 1\"\n", &["xcloud.toml:2:", "lower-case"]),
+            ("[providers.gcp]\nprojekt = \"p\"\n", &["xcloud.toml:2:", "`project`"]),
+            ("zzz = 1\n", &["unknown key `zzz` (known: project"]),
+        ] {
+            let error = read(text).unwrap_err();
+            for part in parts {
+                assert!(error.message().contains(part), "{text:?}: {error}");
+            }
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Exit codes, as scripts rely on them.
+
+use xcloud_core::{Error, ErrorKind};
+
+/// It failed.
+pub(crate) const FAILED: u8 = 1;
+/// A wrong command line or configuration.
+pub(crate) const USAGE: u8 = 2;
+/// `plan --exit-code` found changes.
+pub(crate) const CHANGES: u8 = 3;
+/// Credentials are missing, or may not do it.
+pub(crate) const CREDENTIALS: u8 = 4;
+
+/// The code for an error.
+pub(crate) fn code(error: &Error) -> u8 {
+    match error.kind() {
+        ErrorKind::Config => USAGE,
+        ErrorKind::Unauthorized | ErrorKind::Forbidden => CREDENTIALS,
+        _ => FAILED,
+    }
+}

@@ -1,0 +1,155 @@
+//! Results on stdout, everything else on stderr.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+use xcloud_core::{Error, Result};
+use xcloud_deploy::{Action, Change, Plan, Progress};
+
+use crate::args::{Args, Color, Output};
+use crate::exit;
+
+/// What a verb came to.
+pub(crate) struct Done {
+    /// One sentence, for JSON.
+    pub message: String,
+    /// For JSON.
+    pub data: Value,
+    /// For people, as it is printed.
+    pub text: Vec<u8>,
+    /// The exit code.
+    pub code: u8,
+}
+
+impl Done {
+    /// Success.
+    pub(crate) fn new(message: impl Into<String>, data: Value, text: impl Into<Vec<u8>>) -> Self {
+        Self { message: message.into(), data, text: text.into(), code: 0 }
+    }
+}
+
+/// Knows how to print.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Printer {
+    json: bool,
+    quiet: bool,
+    color: bool,
+}
+
+impl Printer {
+    /// As the options and the environment say.
+    pub(crate) fn new(args: &Args) -> Self {
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+        let color = match args.global.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => !plain && std::io::stderr().is_terminal(),
+        };
+        Self { json: args.global.output == Output::Json, quiet: args.global.quiet, color }
+    }
+
+    /// Prints a result.
+    pub(crate) fn done(&self, done: Done) -> ExitCode {
+        if self.json {
+            object(done.code == 0 || done.code == exit::CHANGES, &done.message, &done.data);
+        } else {
+            out(&done.text);
+        }
+        ExitCode::from(done.code)
+    }
+
+    /// Prints an error.
+    pub(crate) fn failed(&self, error: &Error) -> ExitCode {
+        if self.json {
+            let data =
+                json!({ "code": error.kind().name(), "provider": null, "resource": null, "hint": null });
+            object(false, &error.to_string(), &data);
+        } else {
+            err(&format!("{} {error}\n", self.paint("31;1", "error:")));
+        }
+        ExitCode::from(exit::code(error))
+    }
+
+    /// A line about what is going on.
+    pub(crate) fn note(&self, line: &str) {
+        if !self.quiet {
+            err(&format!("{line}\n"));
+        }
+    }
+
+    /// A plan, for people.
+    pub(crate) fn plan(&self, plan: &Plan) -> String {
+        let mut text = String::new();
+        for change in &plan.changes {
+            let (mark, color) = match change.action {
+                Action::Create => ("+ create", "32"),
+                Action::Update => ("~ update", "33"),
+                Action::Delete => ("- delete", "31"),
+                Action::Unchanged => ("= unchanged", "2"),
+                Action::Kept => ("= kept", "2"),
+            };
+            let line = format!(
+                "{} {} {} ({})",
+                self.paint(color, mark),
+                plan.provider,
+                change.resource,
+                change.reason
+            );
+            text.push_str(&line);
+            text.push('\n');
+            if change.action == Action::Update {
+                for field in &change.fields {
+                    text.push_str(&format!("    {}: {} -> {}\n", field.path, field.before, field.after));
+                }
+            }
+        }
+        text
+    }
+
+    fn paint(&self, code: &str, text: &str) -> String {
+        if self.color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+}
+
+impl Progress for Printer {
+    fn begin(&self, _: &Change) {}
+
+    fn end(&self, change: &Change, result: &Result<()>, seconds: f64) {
+        let mark = if result.is_ok() { self.paint("32", "done") } else { self.paint("31", "failed") };
+        self.note(&format!("{mark} {} ({seconds:.2} s)", change.resource));
+    }
+}
+
+/// A wrong command line, or a question for help.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    let wants_json = std::env::var("XCLOUD_OUTPUT").is_ok_and(|v| v == "json")
+        || std::env::args().any(|a| a == "-ojson" || a == "--output=json" || a == "-o=json")
+        || std::env::args()
+            .zip(std::env::args().skip(1))
+            .any(|(a, b)| (a == "-o" || a == "--output") && b == "json");
+    if error.use_stderr() && wants_json {
+        let message = error.to_string();
+        let data = json!({ "code": "Usage", "provider": null, "resource": null, "hint": "xcloud --help" });
+        object(false, message.trim_end(), &data);
+        return ExitCode::from(exit::USAGE);
+    }
+    // Nobody is left to tell when the terminal is gone.
+    drop(error.print());
+    if error.use_stderr() { ExitCode::from(exit::USAGE) } else { ExitCode::SUCCESS }
+}
+
+fn object(success: bool, message: &str, data: &Value) {
+    let object = json!({ "success": success, "message": message, "data": data });
+    out(format!("{object}\n").as_bytes());
+}
+
+fn out(bytes: &[u8]) {
+    let mut stdout = std::io::stdout().lock();
+    // A reader that went away (`| head`) is not an error of ours.
+    drop(stdout.write_all(bytes).and_then(|()| stdout.flush()));
+}
+
+fn err(text: &str) {
+    drop(std::io::stderr().lock().write_all(text.as_bytes()));
+}

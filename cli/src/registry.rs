@@ -1,0 +1,85 @@
+//! The providers that this build has: one line each.
+
+use xcloud_core::spec::Spec;
+use xcloud_core::{Error, ErrorKind, Result};
+use xcloud_deploy::{Artifact, Binary, Operate, Provider, Stage};
+
+/// Starts the local host. Not for typing.
+#[cfg(feature = "local")]
+pub(crate) const HOST_VERB: &str = "__host";
+
+/// Makes a package. Pure.
+pub(crate) type Package = fn(&Stage, &Binary, &Spec) -> Result<Artifact>;
+
+/// What `build` packages for when nothing else is said.
+pub(crate) const CLOUDS: [&str; 4] = ["aws", "azure", "gcp", "alibaba"];
+
+/// All that are built in.
+pub(crate) const PACKAGES: &[(&str, Package)] = &[
+    #[cfg(feature = "aws")]
+    ("aws", xcloud_aws_deploy::package::package),
+    #[cfg(feature = "azure")]
+    ("azure", xcloud_azure_deploy::package::package),
+    #[cfg(feature = "gcp")]
+    ("gcp", xcloud_gcp_deploy::package::package),
+    #[cfg(feature = "alibaba")]
+    ("alibaba", xcloud_alibaba_deploy::package::package),
+    #[cfg(feature = "local")]
+    ("local", xcloud_local_deploy::package::package),
+];
+
+/// A provider that can be deployed to.
+pub(crate) trait Deployable: Provider + Operate {}
+impl<T: Provider + Operate> Deployable for T {}
+
+/// The names, checked; `all` is every provider of this build.
+///
+/// # Errors
+/// [`ErrorKind::Config`] for a name that is none.
+pub(crate) fn names(asked: &[String]) -> Result<Vec<&'static str>> {
+    let mut names: Vec<&'static str> = Vec::new();
+    for name in asked.iter().map(|name| name.trim()).filter(|name| !name.is_empty()) {
+        let found: Vec<_> =
+            PACKAGES.iter().map(|(n, _)| *n).filter(|n| name == "all" || *n == name).collect();
+        if found.is_empty() {
+            let known: Vec<_> = PACKAGES.iter().map(|(n, _)| *n).collect();
+            let message = format!("no provider `{name}`; this build has {}, and `all`", known.join(", "));
+            return Err(Error::new(ErrorKind::Config, message));
+        }
+        for name in found {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
+    Ok(names)
+}
+
+/// How to package for a provider.
+///
+/// # Errors
+/// [`ErrorKind::Config`] when this build does not have it.
+pub(crate) fn package(name: &str) -> Result<Package> {
+    let found = PACKAGES.iter().find(|(n, _)| *n == name).map(|(_, package)| *package);
+    found.ok_or_else(|| Error::new(ErrorKind::Config, format!("this build has no provider `{name}`")))
+}
+
+/// Opens a provider to deploy to.
+///
+/// # Errors
+/// [`ErrorKind::Config`]: so far only the local one can be deployed to.
+pub(crate) fn open(name: &str) -> Result<Box<dyn Deployable>> {
+    #[cfg(feature = "local")]
+    if name == "local" {
+        let home = xcloud_local_deploy::Config::default_home(|name| std::env::var(name).ok())?;
+        let program = std::env::current_exe()?;
+        let host_command = vec![program.into_os_string(), HOST_VERB.into()];
+        let config = xcloud_local_deploy::Config { home, host_command };
+        return Ok(Box::new(xcloud_local_deploy::Local::new(config)));
+    }
+    let message = format!(
+        "xcloud cannot deploy to {name} yet: this version deploys to `local`, and `xcloud build -p {name}` makes the \
+         package for {name}"
+    );
+    Err(Error::new(ErrorKind::Config, message))
+}
