@@ -12,14 +12,19 @@ use xcloud_core::error::BoxError;
 use xcloud_core::event::Incoming;
 use xcloud_core::log::{Level, call_line};
 use xcloud_core::outcome::error_response;
-use xcloud_core::{Body, Error, ErrorKind, Outcome, Parts, Response, Service, Target};
+use xcloud_core::{Body, BoxFuture, Error, ErrorKind, Outcome, Parts, Response, Service, Target};
 
 /// The time kept back before the platform's deadline, to answer in.
 const MARGIN: Duration = Duration::from_millis(100);
 
 /// Answers an HTTP request. At deadline − 100 ms the handler is dropped and the answer is 504; a streamed body that
 /// is still going then is cut.
-pub async fn call_http(service: &Service, request: http::Request<Bytes>, parts: Parts) -> Response {
+pub fn call_http(service: &Service, request: http::Request<Bytes>, parts: Parts) -> BoxFuture<'_, Response> {
+    // Boxed, as below: compiled once and not again in every room.
+    Box::pin(http_before(service, request, parts))
+}
+
+async fn http_before(service: &Service, request: http::Request<Bytes>, parts: Parts) -> Response {
     let Some(deadline) = parts.deadline else { return service.http(request, parts).await };
     let id = parts.id.clone();
     match before(deadline, service.http(request, parts)).await {
@@ -30,7 +35,16 @@ pub async fn call_http(service: &Service, request: http::Request<Bytes>, parts: 
 }
 
 /// Hands an event to a function. At deadline − 100 ms the handler is dropped and the event failed.
-pub async fn call_event(service: &Service, target: Target, incoming: Incoming, parts: Parts) -> Outcome {
+pub fn call_event(
+    service: &Service,
+    target: Target,
+    incoming: Incoming,
+    parts: Parts,
+) -> BoxFuture<'_, Outcome> {
+    Box::pin(event_before(service, target, incoming, parts))
+}
+
+async fn event_before(service: &Service, target: Target, incoming: Incoming, parts: Parts) -> Outcome {
     let Some(deadline) = parts.deadline else { return service.call(target, incoming, parts).await };
     let id = parts.id.clone();
     match before(deadline, service.call(target, incoming, parts)).await {

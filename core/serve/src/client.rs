@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
-use xcloud_core::{Error, Result};
+use xcloud_core::{BoxFuture, Error, Result};
 
 use crate::server::Stream;
 
@@ -23,7 +23,7 @@ const READ: usize = 8 * 1024;
 /// Where the peer listens.
 #[derive(Debug, Clone)]
 pub enum Address {
-    /// A name or address, and a port.
+    /// An address or `localhost`, and a port.
     Tcp {
         /// The host.
         host: String,
@@ -156,7 +156,12 @@ impl Client {
         Ok(())
     }
 
-    async fn exchange(&mut self) -> io::Result<Reply> {
+    /// Boxed, so that it is compiled in this crate and not again in every room.
+    fn exchange(&mut self) -> BoxFuture<'_, io::Result<Reply>> {
+        Box::pin(self.send_and_read())
+    }
+
+    async fn send_and_read(&mut self) -> io::Result<Reply> {
         // Taken out, so that a dropped future or an error leaves no half-used connection behind.
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
@@ -175,7 +180,7 @@ impl Client {
         self.read.clear();
         Ok(match &self.address {
             Address::Tcp { host, port } => {
-                let stream = TcpStream::connect((host.as_str(), *port)).await?;
+                let stream = TcpStream::connect(crate::socket_address(host, *port)?).await?;
                 drop(stream.set_nodelay(true));
                 Stream::Tcp(stream)
             }

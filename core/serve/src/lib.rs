@@ -13,4 +13,4 @@ mod server;
 pub use self::call::{call_event, call_http};
 pub use self::client::Client;
 pub use self::runtime::{Concurrency, block_on};
-pub use self::server::{Listener, Server, terminated};
+pub use self::server::{Listener, Server, socket_address, terminated};

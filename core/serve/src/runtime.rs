@@ -1,6 +1,7 @@
 //! The async runtime of an instance.
 
 use std::future::Future;
+use std::pin::Pin;
 
 use xcloud_core::error::Result;
 
@@ -17,7 +18,14 @@ pub enum Concurrency {
 ///
 /// # Errors
 /// What the future returns, or that no runtime could be made.
-pub fn block_on<T>(concurrency: Concurrency, future: impl Future<Output = Result<T>>) -> Result<T> {
+pub fn block_on(concurrency: Concurrency, future: impl Future<Output = Result<()>>) -> Result<()> {
+    // With its type erased, a program holds one copy of the runtime's loops and not one for each room.
+    let future: Pin<Box<dyn Future<Output = Result<()>> + '_>> = Box::pin(future);
+    enter(concurrency, future)
+}
+
+#[inline(never)]
+fn enter(concurrency: Concurrency, future: Pin<Box<dyn Future<Output = Result<()>> + '_>>) -> Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut builder = match concurrency {
         Concurrency::Many if cores > 1 => tokio::runtime::Builder::new_multi_thread(),

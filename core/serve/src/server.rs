@@ -2,7 +2,9 @@
 
 use std::future::Future;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, UnixListener};
 use xcloud_core::outcome::error_response;
-use xcloud_core::{Error, ErrorKind, Response, Result, env};
+use xcloud_core::{BoxFuture, Error, ErrorKind, Response, Result, env};
 
 /// A client that has not sent its request's head after this long is let go.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -42,12 +44,29 @@ impl Listener {
     /// # Errors
     /// [`ErrorKind::Config`] naming the address, for example when the port is in use.
     pub async fn tcp(host: &str, port: u16) -> Result<Self> {
-        let listener = TcpListener::bind((host, port)).await.map_err(|e| {
+        let failed = |e: io::Error| {
             Error::new(ErrorKind::Config, format!("cannot listen on {host}:{port}: {e}")).caused_by(e)
-        })?;
-        Ok(Self::Tcp(listener))
+        };
+        let address = socket_address(host, port).map_err(failed)?;
+        Ok(Self::Tcp(TcpListener::bind(address).await.map_err(failed)?))
     }
 }
+
+/// An address and a port as the runtime takes them. Names other than `localhost` are not looked up: what a function
+/// listens on and where its platform is are addresses everywhere, and a resolver is 300 KB of a static binary.
+///
+/// # Errors
+/// [`io::ErrorKind::InvalidInput`] for any other name.
+pub fn socket_address(host: &str, port: u16) -> io::Result<SocketAddr> {
+    let host = if host == "localhost" { "127.0.0.1" } else { host.trim_matches(['[', ']']) };
+    let address: IpAddr = host.parse().map_err(|_| {
+        io::Error::new(io::ErrorKind::InvalidInput, format!("`{host}` is not an IP address or `localhost`"))
+    })?;
+    Ok(SocketAddr::new(address, port))
+}
+
+/// A handler with its type erased: one copy of the HTTP stack in a program, whatever rooms it holds.
+type Handler = Arc<dyn Fn(http::Request<Bytes>) -> BoxFuture<'static, Response> + Send + Sync>;
 
 /// A server in the making: what it accepts and how it stops.
 #[derive(Debug, Clone)]
@@ -92,13 +111,32 @@ impl Server {
         &self,
         listener: Listener,
         handler: H,
-        stop: impl Future<Output = ()>,
+        stop: impl Future<Output = ()> + Send,
     ) -> Result<()>
     where
-        H: Fn(http::Request<Bytes>) -> F + Clone + Send + Sync + 'static,
+        H: Fn(http::Request<Bytes>) -> F + Send + Sync + 'static,
         F: Future<Output = Response> + Send + 'static,
     {
-        let mut stop = pin!(stop);
+        let handler: Handler = Arc::new(move |request| Box::pin(handler(request)));
+        self.serve(listener, handler, pin!(stop)).await
+    }
+
+    /// Boxed, so that it is compiled in this crate and not again in every room.
+    fn serve<'a>(
+        &'a self,
+        listener: Listener,
+        handler: Handler,
+        stop: Pin<&'a mut (dyn Future<Output = ()> + Send + 'a)>,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.accept_all(listener, handler, stop))
+    }
+
+    async fn accept_all(
+        &self,
+        listener: Listener,
+        handler: Handler,
+        mut stop: Pin<&mut (dyn Future<Output = ()> + Send)>,
+    ) -> Result<()> {
         let graceful = GracefulShutdown::new();
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).pipeline_flush(true);
@@ -114,9 +152,9 @@ impl Server {
                 },
                 () = &mut stop => break,
             };
-            let (handler, max_body) = (handler.clone(), self.max_body);
+            let (handler, max_body) = (Arc::clone(&handler), self.max_body);
             let service = service_fn(move |request| {
-                let handler = handler.clone();
+                let handler = Arc::clone(&handler);
                 async move { Ok::<_, std::convert::Infallible>(answer(request, max_body, handler).await) }
             });
             let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
@@ -129,11 +167,7 @@ impl Server {
     }
 }
 
-async fn answer<H, F>(request: http::Request<Incoming>, max_body: usize, handler: H) -> Response
-where
-    H: Fn(http::Request<Bytes>) -> F,
-    F: Future<Output = Response>,
-{
+async fn answer(request: http::Request<Incoming>, max_body: usize, handler: Handler) -> Response {
     let (parts, mut body) = request.into_parts();
     match read_body(&mut body, max_body).await {
         Ok(bytes) => handler(http::Request::from_parts(parts, bytes)).await,

@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use xcloud_core::text::base64_encode;
 use xcloud_core::{Body, Error, Response, Result};
+use xcloud_serve::socket_address;
 
 use super::api::{Endpoint, Next};
 use crate::{binding, encode};
@@ -31,7 +32,7 @@ async fn exchange(
     prelude: &[u8],
     mut body: Body,
 ) -> std::io::Result<Result<()>> {
-    let mut stream = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await?;
+    let mut stream = TcpStream::connect(socket_address(&endpoint.host, endpoint.port)?).await?;
     stream.set_nodelay(true)?;
     stream.write_all(head(endpoint, next).as_bytes()).await?;
     chunk(&mut stream, prelude).await?;
