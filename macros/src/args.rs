@@ -16,6 +16,7 @@ pub(crate) enum Trigger {
 pub(crate) struct Args {
     pub(crate) trigger: Option<(Trigger, Span)>,
     pub(crate) batch: Option<u32>,
+    batch_span: Option<Span>,
     pub(crate) sends: Vec<LitStr>,
     pub(crate) sends_span: Option<Span>,
     pub(crate) errors: Vec<Error>,
@@ -60,8 +61,14 @@ impl Parse for Argument {
 
 impl Args {
     pub(crate) fn parse(tokens: TokenStream) -> Self {
-        let mut args =
-            Self { trigger: None, batch: None, sends: Vec::new(), sends_span: None, errors: Vec::new() };
+        let mut args = Self {
+            trigger: None,
+            batch: None,
+            batch_span: None,
+            sends: Vec::new(),
+            sends_span: None,
+            errors: Vec::new(),
+        };
         let empty = tokens.is_empty();
         match Punctuated::<Argument, Token![,]>::parse_terminated.parse2(tokens) {
             Ok(list) => {
@@ -87,7 +94,8 @@ impl Args {
             args.errors.push(Error::new(Span::call_site(), message));
         }
         if let (Some(_), Some((Trigger::Http { .. } | Trigger::Raw, _))) = (args.batch, &args.trigger) {
-            args.errors.push(Error::new(Span::call_site(), "`batch` is for queue handlers"));
+            let span = args.batch_span.unwrap_or_else(Span::call_site);
+            args.errors.push(Error::new(span, "`batch` is for queue handlers"));
         }
         args
     }
@@ -103,7 +111,10 @@ impl Args {
             }
             ("raw", None) => self.set_trigger(Trigger::Raw, span),
             ("batch", Some(Value::Number(number))) => match number.base10_parse::<u32>() {
-                Ok(n @ 1..=10_000) => self.batch = Some(n),
+                Ok(n @ 1..=10_000) => {
+                    self.batch = Some(n);
+                    self.batch_span = Some(span);
+                }
                 _ => self.errors.push(Error::new(number.span(), "`batch` is a number from 1 to 10000")),
             },
             ("sends", Some(Value::Text(text))) => self.sends(vec![text], span),

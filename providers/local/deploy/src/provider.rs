@@ -1,0 +1,152 @@
+//! The provider: its traits, in terms of the host's control socket.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use xcloud_core::spec::{Settings, Spec};
+use xcloud_core::{Error, ErrorKind, Result};
+use xcloud_deploy::{
+    Artifact, Binary, Capability, Desired, Finding, Invoke, Invoked, Level, LogLine, LogQuery, Observed,
+    Operate, Plan, Provider, Stage, Status, Step,
+};
+
+use crate::client::{Control, app_path};
+use crate::config::Config;
+use crate::host::api::{AppView, app_key};
+
+/// The local provider. Talks to the host of its home directory, which it starts when it needs one.
+pub struct Local {
+    pub(crate) control: Control,
+    /// Versions that plans were made against, by app.
+    bases: Mutex<HashMap<String, u64>>,
+    uploads: Mutex<HashSet<(String, String)>>,
+}
+
+impl Local {
+    /// A provider for a host; contacts none before it is asked something.
+    pub fn new(config: Config) -> Self {
+        Self { control: Control::new(config), bases: Mutex::default(), uploads: Mutex::default() }
+    }
+
+    /// Fails when nothing is there: nobody needs a host to learn that.
+    pub(crate) fn deployed(&self, stage: &Stage) -> Result<()> {
+        if self.control.paths.app(&app_key(stage)?).exists() {
+            return Ok(());
+        }
+        let message = format!("{}-{} is not deployed to the local provider", stage.project, stage.stage);
+        Err(Error::not_found(message))
+    }
+
+    pub(crate) async fn view(&self, stage: &Stage) -> Result<AppView> {
+        self.deployed(stage)?;
+        self.control.get(&app_path(&app_key(stage)?, "")).await
+    }
+
+    pub(crate) fn base(&self, key: &str) -> u64 {
+        lock(&self.bases).get(key).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn observed(&self, key: &str, version: u64) {
+        lock(&self.bases).insert(key.to_owned(), version);
+    }
+
+    pub(crate) fn has_uploaded(&self, key: &str, digest: &str) -> bool {
+        lock(&self.uploads).contains(&(key.to_owned(), digest.to_owned()))
+    }
+
+    pub(crate) fn uploaded(&self, key: &str, digest: &str) {
+        lock(&self.uploads).insert((key.to_owned(), digest.to_owned()));
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[async_trait]
+impl Provider for Local {
+    fn id(&self) -> &'static str {
+        "local"
+    }
+
+    fn capability(&self) -> Capability {
+        Capability {
+            triggers: vec!["http", "queue", "raw"],
+            batch: None,
+            partial_failure: true,
+            streaming: true,
+            timeout_seconds: None,
+            memory_mb: None,
+        }
+    }
+
+    fn check(&self, spec: &Spec) -> Vec<Finding> {
+        let finding = |function: &str, (setting, what): (&str, &str)| Finding {
+            provider: "local".to_owned(),
+            function: function.to_owned(),
+            level: Level::Warning,
+            code: format!("{}-not-enforced", setting.replace('_', "-")),
+            message: format!("`{setting}` is recorded, and not enforced by the local host: {what}"),
+        };
+        let of = |settings: &Settings| {
+            let asked = [
+                (settings.memory_mb, ("memory_mb", "a process may use what the machine has")),
+                (settings.min_instances, ("min_instances", "each function has one process")),
+                (settings.max_instances, ("max_instances", "each function has one process")),
+            ];
+            asked.into_iter().filter(|(value, _)| value.is_some()).map(|(_, text)| text).collect::<Vec<_>>()
+        };
+        let functions = spec.functions.iter();
+        functions.flat_map(|f| of(&f.settings).into_iter().map(|text| finding(&f.name, text))).collect()
+    }
+
+    fn package(&self, stage: &Stage, binary: &Binary, spec: &Spec) -> Result<Artifact> {
+        crate::package::package(stage, binary, spec)
+    }
+
+    async fn observe(&self, stage: &Stage) -> Result<Observed> {
+        let key = app_key(stage)?;
+        let view = match self.view(stage).await {
+            Ok(view) => view,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.observed(&key, 0);
+                return Ok(Observed::default());
+            }
+            Err(error) => return Err(error),
+        };
+        self.observed(&key, view.version);
+        Ok(crate::observe::observed(&view))
+    }
+
+    fn plan(&self, desired: &Desired, observed: &Observed) -> Plan {
+        crate::plan::plan(desired, observed)
+    }
+
+    async fn apply(&self, step: &Step<'_>) -> Result<()> {
+        crate::apply::apply(self, step).await
+    }
+
+    async fn publish(&self, desired: &Desired) -> Result<()> {
+        crate::apply::publish(self, desired).await
+    }
+
+    fn calls(&self) -> (u64, u64) {
+        self.control.calls()
+    }
+}
+
+#[async_trait]
+impl Operate for Local {
+    async fn invoke(&self, stage: &Stage, call: Invoke) -> Result<Invoked> {
+        crate::operate::invoke(self, stage, call).await
+    }
+
+    async fn logs(&self, stage: &Stage, query: LogQuery) -> Result<Vec<LogLine>> {
+        crate::operate::logs(self, stage, query).await
+    }
+
+    async fn status(&self, stage: &Stage) -> Result<Vec<Status>> {
+        crate::operate::status(self, stage).await
+    }
+}

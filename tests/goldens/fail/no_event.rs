@@ -1,0 +1,6 @@
+use xcloud::{handler};
+
+#[handler(http = "GET /")]
+async fn f() -> &'static str { "x" }
+
+fn main() {}
