@@ -1,3 +1,4 @@
 //! The test kit: the rooms under test, and what the suites share.
 
 pub mod rooms;
+pub mod tools;

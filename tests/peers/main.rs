@@ -1,0 +1,65 @@
+//! Against programs of others: AWS's Runtime Interface Emulator, Google's functions-framework, the events that
+//! `aws_lambda_events` keeps.
+
+mod functions_framework;
+mod lambda_events;
+mod rie;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, ExitCode};
+use std::time::{Duration, Instant};
+
+use libtest_mimic::{Arguments, Trial};
+
+/// A child that ends with its value.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// Status and body of one HTTP/1.0 request: the answer ends with the connection.
+fn post(port: u16, path: &str, headers: &[(&str, &str)], body: &[u8]) -> std::io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    let headers: String = headers.iter().map(|(n, v)| format!("{n}: {v}\r\n")).collect();
+    let head =
+        format!("POST {path} HTTP/1.0\r\nhost: localhost\r\n{headers}content-length: {}\r\n\r\n", body.len());
+    stream.write_all(head.as_bytes())?;
+    stream.write_all(body)?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let status = answer.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);
+    Ok((status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()))
+}
+
+/// Waits for a port to be listened on.
+fn listens(port: u16) -> Result<(), String> {
+    let end = Instant::now() + Duration::from_secs(30);
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        if Instant::now() > end {
+            return Err(format!("nothing listens on {port}"));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+type Run = fn() -> Result<(), String>;
+
+fn main() -> ExitCode {
+    let trials: [(&str, Run); 4] = [
+        ("rie::classic", rie::classic),
+        ("rie::managed", rie::managed),
+        ("functions_framework::cloud_events_mean_the_same", functions_framework::cloud_events_mean_the_same),
+        ("lambda_events::every_fixture_is_read_or_refused", lambda_events::every_fixture_is_read_or_refused),
+    ];
+    let trials = trials.into_iter().map(|(name, run)| Trial::test(name, move || run().map_err(Into::into)));
+    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
+}
