@@ -25,7 +25,10 @@ fn is_path(word: &str) -> bool {
     let plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-*".contains(c));
     let first = word.split('/').next().unwrap_or("");
     let top = ["core", "macros", "providers", "cli", "examples", "tests", "docs", ".ci"];
+    // What a build makes is not there before it.
+    let made = word.split('/').any(|part| part == "target" || part == ".xcloud");
     plain
+        && !made
         && !word.starts_with('/')
         && (word.ends_with(".rs") || word.ends_with(".toml") || word.ends_with(".md") || top.contains(&first))
         && word.contains('/')

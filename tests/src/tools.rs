@@ -28,6 +28,9 @@ fn folder() -> PathBuf {
 
 /// Makes a folder once: whole or not at all, also when several processes begin at once.
 fn once(name: &str, make: impl FnOnce(&Path) -> Result<(), Skip>) -> Result<PathBuf, Skip> {
+    // Trials run at once in one process; other processes are told apart by their id below.
+    static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let done = folder().join(name);
     if done.exists() {
         return Ok(done);
