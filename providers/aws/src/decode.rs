@@ -1,6 +1,7 @@
 //! Wire to event: what a payload is, told by its shape.
 
 mod http;
+mod text;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -1,7 +1,5 @@
 //! HTTP requests of API Gateway, function URLs and load balancers.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use ::http::{HeaderName, HeaderValue, Request, header};
@@ -11,41 +9,39 @@ use serde::de::IgnoredAny;
 use xcloud_core::Result;
 use xcloud_core::text::percent_encode;
 
+use super::text::{Pairs, Text};
 use super::{Origin, bad, body};
-
-type Single<'a> = BTreeMap<Cow<'a, str>, Option<Cow<'a, str>>>;
-type Multi<'a> = BTreeMap<Cow<'a, str>, Option<Vec<Cow<'a, str>>>>;
 
 /// What any payload may hold of a request; `null` and absent are the same.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Wire<'a> {
     #[serde(borrow, default)]
-    version: Option<Cow<'a, str>>,
+    version: Option<Text<'a>>,
     #[serde(borrow, default)]
-    raw_path: Option<Cow<'a, str>>,
+    raw_path: Option<Text<'a>>,
     #[serde(borrow, default)]
-    raw_query_string: Option<Cow<'a, str>>,
+    raw_query_string: Option<Text<'a>>,
     #[serde(borrow, default)]
-    cookies: Option<Vec<Cow<'a, str>>>,
+    cookies: Option<Vec<Text<'a>>>,
     #[serde(borrow, default)]
-    headers: Option<Single<'a>>,
+    headers: Option<Pairs<'a>>,
     #[serde(borrow, default)]
-    multi_value_headers: Option<Multi<'a>>,
+    multi_value_headers: Option<Pairs<'a>>,
     #[serde(borrow, default)]
-    query_string_parameters: Option<Single<'a>>,
+    query_string_parameters: Option<Pairs<'a>>,
     #[serde(borrow, default)]
-    multi_value_query_string_parameters: Option<Multi<'a>>,
+    multi_value_query_string_parameters: Option<Pairs<'a>>,
     #[serde(borrow, default)]
-    path: Option<Cow<'a, str>>,
+    path: Option<Text<'a>>,
     #[serde(borrow, default)]
-    http_method: Option<Cow<'a, str>>,
+    http_method: Option<Text<'a>>,
     #[serde(default)]
     resource: Option<IgnoredAny>,
     #[serde(borrow, default)]
     request_context: Option<Context<'a>>,
     #[serde(borrow, default)]
-    body: Option<Cow<'a, str>>,
+    body: Option<Text<'a>>,
     #[serde(default)]
     is_base64_encoded: Option<bool>,
     #[serde(rename = "Records", borrow, default)]
@@ -63,13 +59,13 @@ struct Context<'a> {
 #[derive(Deserialize)]
 struct Http<'a> {
     #[serde(borrow)]
-    method: Cow<'a, str>,
+    method: Text<'a>,
 }
 
 #[derive(Deserialize)]
 struct Source<'a> {
     #[serde(rename = "eventSource", borrow, default)]
-    source: Option<Cow<'a, str>>,
+    source: Option<Text<'a>>,
 }
 
 impl Wire<'_> {
@@ -98,17 +94,12 @@ impl Wire<'_> {
         let method = context.map(|http| http.method).or(self.http_method).unwrap_or_default();
         let path = self.raw_path.or(self.path).unwrap_or_default();
         let mut target = allowed(if path.is_empty() { "/" } else { &path }, b"?#");
+        let pairs = self.multi_value_query_string_parameters.or(self.query_string_parameters);
         let query = match origin {
             Origin::V2 => allowed(self.raw_query_string.as_deref().unwrap_or(""), b"#"),
             // These are decoded by the gateway, those of a load balancer are not.
-            Origin::V1 => {
-                query(self.multi_value_query_string_parameters, self.query_string_parameters, percent_encode)
-            }
-            Origin::Alb { .. } => {
-                query(self.multi_value_query_string_parameters, self.query_string_parameters, |text| {
-                    allowed(text, b"#&")
-                })
-            }
+            Origin::V1 => query(pairs, percent_encode),
+            Origin::Alb { .. } => query(pairs, |text| allowed(text, b"#&")),
         };
         if !query.is_empty() {
             target = format!("{target}?{query}");
@@ -116,7 +107,7 @@ impl Wire<'_> {
         let mut request = Request::builder()
             .method(method.as_bytes())
             .uri(target)
-            .body(body(self.body, self.is_base64_encoded.unwrap_or(false))?)
+            .body(body(self.body.map(|text| text.0), self.is_base64_encoded.unwrap_or(false))?)
             .map_err(|e| bad(format!("the payload is no request: {e}")))?;
         let headers = request.headers_mut();
         let mut add = |name: &str, value: &str| {
@@ -125,40 +116,22 @@ impl Wire<'_> {
                 headers.append(name, value);
             }
         };
-        match self.multi_value_headers {
-            Some(multi) => each(&multi, &mut add),
-            None => {
-                for (name, value) in self.headers.unwrap_or_default() {
-                    add(&name, value.as_deref().unwrap_or(""));
-                }
-            }
-        }
+        let pairs = self.multi_value_headers.or(self.headers).unwrap_or_default();
+        pairs.0.iter().for_each(|(name, value)| add(name, value));
         if let Some(cookies) = self.cookies.filter(|c| !c.is_empty()) {
+            let cookies: Vec<&str> = cookies.iter().map(|cookie| &**cookie).collect();
             add(header::COOKIE.as_str(), &cookies.join("; "));
         }
         Ok(request)
     }
 }
 
-fn each(multi: &Multi<'_>, mut add: impl FnMut(&str, &str)) {
-    for (name, values) in multi {
-        values.iter().flatten().for_each(|value| add(name, value));
-    }
-}
-
-fn query(multi: Option<Multi<'_>>, single: Option<Single<'_>>, write: impl Fn(&str) -> String) -> String {
+fn query(pairs: Option<Pairs<'_>>, write: impl Fn(&str) -> String) -> String {
     let mut text = String::new();
-    let mut add = |name: &str, value: &str| {
+    for (name, value) in pairs.unwrap_or_default().0 {
         let and = if text.is_empty() { "" } else { "&" };
         // Writing to a String cannot fail.
-        let _ = write!(text, "{and}{}={}", write(name), write(value));
-    };
-    match (multi, single) {
-        (Some(multi), _) => each(&multi, &mut add),
-        (None, Some(single)) => {
-            single.iter().for_each(|(name, value)| add(name, value.as_deref().unwrap_or("")));
-        }
-        (None, None) => {}
+        let _ = write!(text, "{and}{}={}", write(&name), write(&value));
     }
     text
 }
