@@ -70,3 +70,18 @@ fn a_target_that_is_not_installed_says_how_to_get_it() {
     assert_eq!(code, Some(2));
     assert!(stderr.contains("rustup target add riscv64gc-unknown-linux-gnu"), "{stderr}");
 }
+
+#[test]
+fn a_port_in_use_is_named_and_nothing_is_half_started() {
+    let taken = std::net::TcpListener::bind(("0.0.0.0", 0)).unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for (platform, variable) in
+        [("http", "PORT"), ("azure", "FUNCTIONS_CUSTOMHANDLER_PORT"), ("alibaba", "FC_CUSTOM_LISTEN_PORT")]
+    {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_fixture"));
+        let output = command.env("XCLOUD_PLATFORM", platform).env(variable, &port).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{platform}: {stderr}");
+        assert!(stderr.contains(&format!(":{port}")) && stderr.contains("in use"), "{platform}: {stderr}");
+    }
+}

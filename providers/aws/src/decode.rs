@@ -95,6 +95,8 @@ fn queue(records: Records<'_>) -> Result<Payload> {
     let mut messages = Vec::with_capacity(records.records.len());
     for record in records.records {
         let queue = record.arn.rsplit(':').next().unwrap_or_default();
+        // Part of a FIFO queue's name on AWS, not of its name in the app.
+        let queue = queue.strip_suffix(".fifo").unwrap_or(queue);
         match &name {
             None => name = Some(queue.to_owned()),
             Some(seen) if seen != queue => {

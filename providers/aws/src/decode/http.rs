@@ -38,6 +38,11 @@ pub(super) struct Wire<'a> {
     http_method: Option<Text<'a>>,
     #[serde(default)]
     resource: Option<IgnoredAny>,
+    /// Only questions to an authorizer have one of these two.
+    #[serde(default)]
+    route_arn: Option<IgnoredAny>,
+    #[serde(default)]
+    method_arn: Option<IgnoredAny>,
     #[serde(borrow, default)]
     request_context: Option<Context<'a>>,
     #[serde(borrow, default)]
@@ -71,6 +76,10 @@ struct Source<'a> {
 impl Wire<'_> {
     /// Where it came from, if it is a request.
     pub(super) fn origin(&self) -> Option<Origin> {
+        // It looks like the request that it asks about; answering it as one would let everybody in or nobody.
+        if self.route_arn.is_some() || self.method_arn.is_some() {
+            return None;
+        }
         let context = self.request_context.as_ref()?;
         if context.http.is_some() && self.version.as_deref() == Some("2.0") && self.raw_path.is_some() {
             return Some(Origin::V2);

@@ -66,6 +66,22 @@ fn records_without_their_fields_are_refused() {
 }
 
 #[test]
+fn a_question_to_an_authorizer_is_not_the_request_it_asks_about() {
+    for payload in [
+        r#"{"version":"2.0","type":"REQUEST","routeArn":"arn:aws:execute-api:r:1:a/s/GET/x","rawPath":"/x","requestContext":{"http":{"method":"GET"}}}"#,
+        r#"{"type":"REQUEST","methodArn":"arn:aws:execute-api:r:1:a/s/GET/x","resource":"/x","path":"/x","httpMethod":"GET","requestContext":{}}"#,
+    ] {
+        assert!(matches!(read(payload), Payload::Raw(_)), "{payload}");
+    }
+}
+
+#[test]
+fn a_fifo_queue_has_its_name_in_the_app() {
+    let payload = r#"{"Records":[{"eventSource":"aws:sqs","messageId":"1","body":"","eventSourceARN":"arn:aws:sqs:r:1:shop-dev-placed.fifo"}]}"#;
+    assert!(matches!(read(payload), Payload::Queue(name, _) if name == "shop-dev-placed"));
+}
+
+#[test]
 fn a_request_that_is_none_keeps_its_origin() {
     let payload = r#"{"version":"2.0","rawPath":"/","requestContext":{"http":{"method":"GET"}},"body":"?","isBase64Encoded":true}"#;
     let Payload::Http(Origin::V2, Err(error)) = read(payload) else { panic!() };
