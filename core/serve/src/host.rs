@@ -154,7 +154,10 @@ pub fn free_port() -> Result<u16> {
     for _ in 0..COUNT {
         let next = start.wrapping_add(NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) % COUNT;
         let Ok(port) = u16::try_from(FIRST + next) else { continue };
-        if std::net::TcpListener::bind(("0.0.0.0", port)).is_ok() {
+        // Asked by connecting, not by binding: a listener of ours could live on for a moment in a child that another
+        // trial is just starting, between its fork and its exec, and then the port that was free is taken.
+        let refused = |e: &std::io::Error| e.kind() == std::io::ErrorKind::ConnectionRefused;
+        if std::net::TcpStream::connect(("127.0.0.1", port)).as_ref().is_err_and(refused) {
             return Ok(port);
         }
     }
