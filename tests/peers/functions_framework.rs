@@ -4,8 +4,10 @@ use std::process::{Command, Stdio};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use xcloud_core::cloudevents;
+use xcloud_core::event::Incoming;
+use xcloud_core::text::{base64_decode, parse_rfc3339, rfc3339};
 use xcloud_serve::host::free_port;
 use xcloud_tests::tools;
 
@@ -62,6 +64,33 @@ fn ours(headers: &[(&str, &str)], body: &str) -> Result<Value, String> {
     )
 }
 
+/// A Pub/Sub push as the service documents it, wrapped: the framework makes an event of it, we make a message.
+const PUSH: &str = r#"{"deliveryAttempt":2,"message":{"attributes":{"kind":"a b","n":"é"},"data":"eyJvcmRlcl9pZCI6ImEtMSJ9",
+    "messageId":"2070443601311540","message_id":"2070443601311540","publishTime":"2021-02-26T19:13:55.749Z",
+    "publish_time":"2021-02-26T19:13:55.749Z"},"subscription":"projects/p/subscriptions/shop-dev-order-placed"}"#;
+
+/// What both say of a message, in one shape.
+fn our_message() -> Result<Value, String> {
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", HeaderValue::from_static("application/json"));
+    let events = xcloud_gcp::decode::request(&headers, Bytes::from_static(PUSH.as_bytes()));
+    let event = events.map_err(|e| e.to_string())?.pop().ok_or("no event")?;
+    let Incoming::Queue(batch) = event.incoming else { return Err("not a message".to_owned()) };
+    let message = batch.messages.into_iter().next().ok_or("no message")?;
+    let attributes: Map<String, Value> =
+        message.attributes.into_iter().map(|(k, v)| (k, Value::from(v))).collect();
+    let body: Value = serde_json::from_slice(&message.body).map_err(|e| e.to_string())?;
+    Ok(json!({ "id": message.id, "body": body, "attributes": attributes, "sent": message.sent.map(rfc3339) }))
+}
+
+fn their_message(event: &Value) -> Result<Value, String> {
+    let message = &event["data"]["message"];
+    let data = message["data"].as_str().and_then(|d| base64_decode(d.as_bytes())).ok_or("no data")?;
+    let body: Value = serde_json::from_slice(&data).map_err(|e| e.to_string())?;
+    let sent = message["publishTime"].as_str().and_then(parse_rfc3339).map(rfc3339);
+    Ok(json!({ "id": event["id"], "body": body, "attributes": message["attributes"], "sent": sent }))
+}
+
 pub(crate) fn cloud_events_mean_the_same() -> Result<(), String> {
     let programs = match tools::python("functions-framework", "3.10.2") {
         Ok(programs) => programs,
@@ -96,6 +125,17 @@ pub(crate) fn cloud_events_mean_the_same() -> Result<(), String> {
         if ours != theirs {
             return Err(format!("{name}: the oracle saw {theirs}, we saw {ours}"));
         }
+    }
+    drop(std::fs::remove_file(&seen));
+    let json = [("content-type", "application/json")];
+    let (status, answer) =
+        post(port, "/projects/p/topics/t", &json, PUSH.as_bytes()).map_err(|e| e.to_string())?;
+    let event =
+        std::fs::read(&seen).map_err(|e| format!("the oracle answered a push {status} {answer}: {e}"))?;
+    let theirs = their_message(&serde_json::from_slice(&event).map_err(|e| e.to_string())?)?;
+    let mine = our_message()?;
+    if mine != theirs {
+        return Err(format!("a push: the oracle saw {theirs}, we saw {mine}"));
     }
     drop(std::fs::remove_dir_all(&folder));
     // What both must refuse.
