@@ -1,5 +1,6 @@
 //! AWS's own emulator in front of the fixture. It takes one call at a time.
 
+use std::io::ErrorKind;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,8 @@ const FIXTURE: &str = env!("CARGO_BIN_EXE_fixture");
 const PATH: &str = "/2015-03-31/functions/function/invocations";
 
 /// In managed mode the emulator does not queue: while no loop has asked for its next call yet, it answers
-/// `Runtime.Unavailable` at once. Lambda's front waits; so does this.
+/// `Runtime.Unavailable` at once; rarely it resets a connection instead, when calls come together. Lambda's front waits;
+/// so does this.
 fn invoke(port: u16, event: &Value) -> Result<Value, String> {
     let end = Instant::now() + Duration::from_secs(10);
     loop {
