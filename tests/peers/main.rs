@@ -54,9 +54,12 @@ fn listens(port: u16) -> Result<(), String> {
 type Run = fn() -> Result<(), String>;
 
 fn main() -> ExitCode {
-    let trials: [(&str, Run); 4] = [
+    let trials: [(&str, Run); 7] = [
         ("rie::classic", rie::classic),
         ("rie::managed", rie::managed),
+        ("rie::streams", rie::streams),
+        ("rie::init_error", rie::init_error),
+        ("rie::graceful_stop", rie::graceful_stop),
         ("functions_framework::cloud_events_mean_the_same", functions_framework::cloud_events_mean_the_same),
         ("lambda_events::every_fixture_is_read_or_refused", lambda_events::every_fixture_is_read_or_refused),
     ];

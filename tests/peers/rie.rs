@@ -19,8 +19,13 @@ const PATH: &str = "/2015-03-31/functions/function/invocations";
 fn invoke(port: u16, event: &Value) -> Result<Value, String> {
     let end = Instant::now() + Duration::from_secs(10);
     loop {
-        let (status, body) =
-            post(port, PATH, &[], event.to_string().as_bytes()).map_err(|e| e.to_string())?;
+        let (status, body) = match post(port, PATH, &[], event.to_string().as_bytes()) {
+            Err(error) if error.kind() == ErrorKind::ConnectionReset && Instant::now() < end => {
+                eprintln!("the emulator reset the connection of {event}: once more");
+                continue;
+            }
+            result => result.map_err(|e| e.to_string())?,
+        };
         let answer: Value =
             serde_json::from_str(&body).map_err(|e| format!("{event}: {status} {body}: {e}"))?;
         if answer["errorType"] != "Runtime.Unavailable" || Instant::now() > end {
@@ -132,4 +137,75 @@ pub(crate) fn managed() -> Result<(), String> {
         same(&format!("at once: {answer}"), &answer["statusCode"], &json!(200))?;
     }
     Ok(())
+}
+
+/// Streaming as RAPID takes it: it buffers for its client, so what comes out is prelude, eight NULs and body.
+pub(crate) fn streams() -> Result<(), String> {
+    let rie = match tools::rie() {
+        Ok(rie) => rie,
+        Err(why) => return tools::skip(&why),
+    };
+    let (port, arguments) = ports()?;
+    let mut command = Command::new(rie);
+    command.env("AWS_LAMBDA_FUNCTION_TIMEOUT", "10").env("XCLOUD_HTTP_STREAM", "1");
+    let _running = start(command.args(arguments).arg(FIXTURE), port)?;
+    // Function URLs hang on an empty body after a prelude, so an empty one is a newline.
+    for (kind, body) in [("", "piece 2\npiece 1\npiece 0\n"), ("empty", "\n")] {
+        let mut event = gateway("GET", "/stream", "");
+        event["rawQueryString"] = format!("kind={kind}").into();
+        let (status, answer) =
+            post(port, PATH, &[], event.to_string().as_bytes()).map_err(|e| e.to_string())?;
+        same("status", &status.into(), &json!(200))?;
+        let (prelude, rest) =
+            answer.split_once("\0\0\0\0\0\0\0\0").ok_or(format!("no prelude: {answer:?}"))?;
+        let prelude: Value = serde_json::from_str(prelude).map_err(|e| format!("{prelude}: {e}"))?;
+        same("prelude", &prelude["statusCode"], &json!(200))?;
+        same(kind, &rest.into(), &body.into())?;
+    }
+    // A body that breaks off is reported in trailers; the instance answers the next call.
+    let mut broken = gateway("GET", "/stream", "");
+    broken["rawQueryString"] = "kind=broken".into();
+    drop(post(port, PATH, &[], broken.to_string().as_bytes()));
+    let (_, answer) = post(port, PATH, &[], gateway("GET", "/hello", "").to_string().as_bytes())
+        .map_err(|e| e.to_string())?;
+    if answer.ends_with("hello") { Ok(()) } else { Err(format!("after a broken stream: {answer:?}")) }
+}
+
+/// An init that fails is reported as such, with its reason.
+pub(crate) fn init_error() -> Result<(), String> {
+    let rie = match tools::rie() {
+        Ok(rie) => rie,
+        Err(why) => return tools::skip(&why),
+    };
+    let (port, arguments) = ports()?;
+    let mut command = Command::new(rie);
+    command.env("AWS_LAMBDA_FUNCTION_TIMEOUT", "10").env("FIXTURE_INIT", "fail");
+    let _running = start(command.args(arguments).arg(FIXTURE), port)?;
+    let (status, answer) = post(port, PATH, &[], gateway("GET", "/hello", "").to_string().as_bytes())
+        .map_err(|e| e.to_string())?;
+    if answer.contains("Runtime.InitError") && answer.contains("init was asked to fail") {
+        return Ok(());
+    }
+    Err(format!("an init error is answered {status} {answer}"))
+}
+
+/// With a shutdown hook the extension is registered, and SIGTERM comes before the end.
+pub(crate) fn graceful_stop() -> Result<(), String> {
+    let rie = match tools::rie() {
+        Ok(rie) => rie,
+        Err(why) => return tools::skip(&why),
+    };
+    let (port, arguments) = ports()?;
+    let mut command = Command::new(rie);
+    command.env("AWS_LAMBDA_FUNCTION_TIMEOUT", "10").env("FIXTURE_SHUTDOWN", "1");
+    command.args(arguments).arg(FIXTURE).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut running = Running(command.spawn().map_err(|e| e.to_string())?);
+    let mut output = running.0.stdout.take().ok_or("no output")?;
+    listens(port)?;
+    invoke(port, &gateway("GET", "/hello", ""))?;
+    let pid = running.0.id().to_string();
+    Command::new("kill").args(["-TERM", &pid]).status().map_err(|e| e.to_string())?;
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut output, &mut text).map_err(|e| e.to_string())?;
+    if text.contains("the shutdown hook ran") { Ok(()) } else { Err(format!("no hook: {text}")) }
 }

@@ -112,7 +112,7 @@ impl Room {
             id: next.id.clone(),
             deadline: next.deadline,
             attempt: None,
-            trace: None,
+            trace: next.trace.clone(),
             cold_start: self.service.take_cold_start(),
             raw: Some(next.payload.clone()),
         };
@@ -120,7 +120,7 @@ impl Room {
             Ok(Payload::Http(origin, request)) if self.service.serves_http() => {
                 if let Ok(request) = &request {
                     let trace = request.headers().get("traceparent").and_then(|v| v.to_str().ok());
-                    parts.trace = trace.map(str::to_owned);
+                    parts.trace = trace.map(str::to_owned).or(parts.trace);
                 }
                 let response = self.http(request, parts).await;
                 self.answer(api, &next, origin, response).await
@@ -192,9 +192,12 @@ impl Room {
                 self.instead(next, origin, &error).await
             }
         };
-        let encoded = if encoded.len() > binding::MAX_ANSWER {
-            let message =
-                format!("the answer has {} bytes; Lambda takes {}", encoded.len(), binding::MAX_ANSWER);
+        let (who, limit) = match origin {
+            Origin::Alb { .. } => ("a load balancer", binding::MAX_ALB_ANSWER),
+            Origin::V1 | Origin::V2 => ("Lambda", binding::MAX_ANSWER),
+        };
+        let encoded = if encoded.len() > limit {
+            let message = format!("the answer has {} bytes; {who} takes {limit}", encoded.len());
             self.instead(next, origin, &Error::handler(message)).await
         } else {
             encoded

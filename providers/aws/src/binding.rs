@@ -33,8 +33,14 @@ pub const MODE_HEADER: &str = "lambda-runtime-function-response-mode";
 /// The media type of a streamed HTTP answer: prelude, eight NULs, body.
 pub const STREAM_TYPE: &str = "application/vnd.awslambda.http-integration-response";
 
+/// The call's X-Ray trace: `Root=…;Parent=…;Sampled=…`.
+pub const TRACE_HEADER: &str = "lambda-runtime-trace-id";
+
 /// The largest buffered answer: 6 MiB and 100 bytes.
 pub const MAX_ANSWER: usize = 6 * 1024 * 1024 + 100;
+/// The largest answer that a load balancer passes on; a larger one is its own 502
+/// (<https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html>).
+pub const MAX_ALB_ANSWER: usize = 1024 * 1024;
 
 /// Whether this environment is Lambda's.
 pub fn detect(get: impl Fn(&str) -> Option<String>) -> bool {

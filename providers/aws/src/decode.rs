@@ -88,6 +88,9 @@ struct Record<'a> {
 struct Attribute {
     #[serde(default)]
     string_value: Option<String>,
+    /// Base64.
+    #[serde(default)]
+    binary_value: Option<String>,
 }
 
 fn queue(records: Records<'_>) -> Result<Payload> {
@@ -125,7 +128,10 @@ fn message(record: Record<'_>) -> RawMessage {
         body: Bytes::from(record.body.into_owned()),
         attempt,
         sent,
-        attributes: attributes.filter_map(|(name, value)| Some((name, value.string_value?))).collect(),
+        // Attributes are text everywhere: a binary one stays in base64.
+        attributes: attributes
+            .filter_map(|(name, value)| Some((name, value.string_value.or(value.binary_value)?)))
+            .collect(),
     }
 }
 

@@ -54,6 +54,8 @@ pub(super) struct Next {
     pub(super) deadline: Option<Instant>,
     /// To be echoed.
     pub(super) invocation: Option<String>,
+    /// X-Ray's.
+    pub(super) trace: Option<String>,
     pub(super) payload: Bytes,
 }
 
@@ -83,7 +85,8 @@ impl Api {
         }
         let deadline = deadline(&reply.headers);
         let invocation = reply.headers.get(binding::INVOCATION_HEADER).map(str::to_owned);
-        Ok(Next { id, deadline, invocation, payload: reply.body })
+        let trace = reply.headers.get(binding::TRACE_HEADER).map(str::to_owned);
+        Ok(Next { id, deadline, invocation, trace, payload: reply.body })
     }
 
     pub(super) async fn respond(&mut self, next: &Next, body: &[u8]) -> Result<()> {

@@ -133,6 +133,7 @@ mod tests {
             id: "1".to_owned(),
             deadline: None,
             invocation: Some("echo".to_owned()),
+            trace: None,
             payload: bytes::Bytes::new(),
         };
         send(&endpoint, &next, Response::new(body)).await.unwrap();
