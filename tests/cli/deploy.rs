@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 
 use crate::{data, scratch, xcloud};
 
-const ORDERS: [&str; 2] = ["-C", "examples/orders"];
+pub(crate) const ORDERS: [&str; 2] = ["-C", "examples/orders"];
 
-fn run(home: &Path, arguments: &[&str]) -> Value {
+pub(crate) fn run(home: &Path, arguments: &[&str]) -> Value {
     data(home, &[&ORDERS[..], arguments, &["-o", "json"]].concat())
 }
 
 /// Takes everything down, whatever becomes of the test.
-struct Home(PathBuf);
+pub(crate) struct Home(pub(crate) PathBuf);
 
 impl Drop for Home {
     fn drop(&mut self) {
@@ -31,7 +31,7 @@ impl Drop for Home {
 }
 
 /// Status and body of a `POST /orders`, on a socket of our own.
-fn order(url: &str, content_type: &str, body: &str) -> (u16, Value) {
+pub(crate) fn order(url: &str, content_type: &str, body: &str) -> (u16, Value) {
     let address = url.strip_prefix("http://").expect("an http URL");
     let mut stream = TcpStream::connect(address).expect("the app listens");
     stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout can be set");
@@ -48,7 +48,7 @@ fn order(url: &str, content_type: &str, body: &str) -> (u16, Value) {
     (status, serde_json::from_str(body).unwrap_or(Value::Null))
 }
 
-fn good() -> Value {
+pub(crate) fn good() -> Value {
     json!({ "order_id": "o-1", "customer": "ada", "currency": "EUR",
         "items": [{ "sku": "A", "qty": 2, "price_cents": 1250 }, { "sku": "B", "qty": 1, "price_cents": 5 }] })
 }
@@ -131,7 +131,7 @@ fn contract(url: &str) {
     assert_eq!(order(url, "text/plain", &good().to_string()).0, 415);
 }
 
-fn fulfilled(home: &Path, id: &str) {
+pub(crate) fn fulfilled(home: &Path, id: &str) {
     let end = Instant::now() + Duration::from_secs(10);
     loop {
         let logs = run(home, &["logs", "fulfil"]);

@@ -21,7 +21,6 @@ fn invoke(port: u16, event: &Value) -> Result<Value, String> {
     loop {
         let (status, body) = match post(port, PATH, &[], event.to_string().as_bytes()) {
             Err(error) if error.kind() == ErrorKind::ConnectionReset && Instant::now() < end => {
-                eprintln!("the emulator reset the connection of {event}: once more");
                 continue;
             }
             result => result.map_err(|e| e.to_string())?,
