@@ -89,9 +89,23 @@ pub(crate) enum Verb {
     Destroy(Destroy),
 }
 
+/// Where the binary comes from.
+#[derive(Debug, Group)]
+pub(crate) struct From {
+    /// Take what the last build left in .xcloud/build
+    #[arg(long)]
+    pub no_build: bool,
+    /// Take what a build left in DIR, a copy of .xcloud/build: build once, deploy many times
+    #[arg(long, value_name = "DIR", conflicts_with = "no_build")]
+    pub artifact: Option<PathBuf>,
+}
+
 /// `xcloud plan`
 #[derive(Debug, Group)]
 pub(crate) struct Plan {
+    /// The binary
+    #[command(flatten)]
+    pub from: From,
     /// Exit with 3 when something would change
     #[arg(long)]
     pub exit_code: bool,
@@ -103,6 +117,9 @@ pub(crate) struct Plan {
 /// `xcloud deploy`
 #[derive(Debug, Group)]
 pub(crate) struct Deploy {
+    /// The binary
+    #[command(flatten)]
+    pub from: From,
     /// Delete queues and buckets that are no longer wanted, with what they hold
     #[arg(long)]
     pub delete_data: bool,

@@ -1,5 +1,6 @@
 //! The verbs: a file each.
 
+mod artifact;
 mod build;
 mod deploy;
 mod describe;
@@ -15,7 +16,7 @@ use xcloud_core::spec::Spec;
 use xcloud_core::{Error, ErrorKind, Result};
 use xcloud_deploy::{Artifact, Binary, Stage, package};
 
-use crate::args::{Args, Verb};
+use crate::args::{self, Args, Verb};
 use crate::config::{Manifest, Source, resolve};
 use crate::printer::{Done, Printer};
 use crate::{cargo, elf, registry};
@@ -107,6 +108,30 @@ impl Project {
             binary.sha256
         ));
         let said = xcloud_serve::host::describe(&program.path).await?;
+        artifact::keep(&self.built(), &binary, &said)?;
+        let spec = resolve(said, &self.manifest, &args.global.stage)?;
+        Ok(App { binary, spec })
+    }
+
+    /// Where builds leave things.
+    fn built(&self) -> PathBuf {
+        self.directory.join(".xcloud/build")
+    }
+
+    /// Builds, or takes what a build has left.
+    async fn app(&self, args: &Args, from: &args::From, printer: &Printer) -> Result<App> {
+        let directory = match &from.artifact {
+            Some(directory) => directory.clone(),
+            None if from.no_build => self.built(),
+            None => return self.build(args, printer).await,
+        };
+        let (binary, said) = artifact::take(&directory)?;
+        printer.note(&format!(
+            "not building: {} has a binary of {} bytes, sha256 {}",
+            directory.display(),
+            binary.bytes.len(),
+            binary.sha256
+        ));
         let spec = resolve(said, &self.manifest, &args.global.stage)?;
         Ok(App { binary, spec })
     }
@@ -114,7 +139,7 @@ impl Project {
     /// Packages for a provider and keeps the package under `.xcloud/build/`.
     fn package(&self, provider: &str, app: &App) -> Result<(Artifact, PathBuf)> {
         let artifact = registry::package(provider)?(&self.stage, &app.binary, &app.spec)?;
-        let directory = self.directory.join(".xcloud/build");
+        let directory = self.built();
         let path = directory.join(&artifact.file_name);
         let written = std::fs::create_dir_all(&directory).and_then(|()| write(&path, &artifact.bytes));
         written

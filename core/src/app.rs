@@ -295,6 +295,8 @@ impl Program {
         let serves = |name: &str| only.as_ref().is_none_or(|list| list.contains(&name));
         let http = self.spec.function(spec::HTTP_FUNCTION).is_some() && serves(spec::HTTP_FUNCTION);
         let events = self.events.into_iter().filter(|e| serves(&e.name)).collect();
+        #[cfg(feature = "tracing")]
+        crate::log::tracing::install(&instance);
         let (dispatch, shutdown) = (self.start)(instance).await?;
         let shared = Shared {
             dispatch,
@@ -456,7 +458,10 @@ impl<S: Send + Sync + 'static> Running<S> {
         let mut request = request.map(Body::from);
         request.extensions_mut().insert(cx.clone());
         Box::pin(async move {
-            let result = crate::handler::catch(async move { mounted(request).await }).await;
+            let call = async move { mounted(request).await };
+            #[cfg(feature = "tracing")]
+            let call = crate::log::tracing::within(&cx, call);
+            let result = crate::handler::catch(call).await;
             result.unwrap_or_else(|error| {
                 cx.log().field("error_kind", error.kind().name()).error(&error);
                 error_response(&error)

@@ -16,6 +16,8 @@ pub const MAX_BODY: &str = "XCLOUD_MAX_BODY";
 pub const QUEUE_PREFIX: &str = "XCLOUD_QUEUE_";
 /// The app's version as counted by the deployer.
 pub const VERSION: &str = "XCLOUD_VERSION";
+/// The least level of `tracing` events that is written: `error`, `warn`, `info` (the default), `debug`, `trace`.
+pub const LOG: &str = "XCLOUD_LOG";
 
 /// 6 MiB, the smallest request limit of the clouds (Lambda's): what works on one works on all.
 pub const MAX_BODY_DEFAULT: usize = 6 * 1024 * 1024;

@@ -191,6 +191,8 @@ impl<S: Send + Sync + 'static, F: Function<S>> DynFunction<S> for Entry<F> {
     fn call(&self, incoming: Incoming, cx: Context, state: Arc<S>) -> BoxFuture<'static, Outcome> {
         Box::pin(async move {
             let call = async { Ok(attempt::<S, F>(incoming, &cx, &state).await) };
+            #[cfg(feature = "tracing")]
+            let call = crate::log::tracing::within(&cx, call);
             let outcome = catch(call).await.unwrap_or_else(Outcome::Failed);
             report(&cx, &outcome);
             match outcome {

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use libtest_mimic::Failed;
+use serde_json::Value;
 use xcloud_tests::rooms::Room;
 
 use crate::kit::{self, behaviours, ensure, get, same};
@@ -14,6 +15,7 @@ behaviours![
     an_unknown_function_name_is_refused_at_start,
     calls_at_once_do_not_wait_for_each_other,
     the_remaining_time_is_known,
+    a_tracing_event_is_a_json_line_of_its_call,
 ];
 
 async fn the_first_call_is_the_cold_one(room: Room) -> Result<(), Failed> {
@@ -72,5 +74,27 @@ async fn the_remaining_time_is_known(room: Room) -> Result<(), Failed> {
     let host = kit::http(room).await?;
     let remaining = kit::json(&get(&*host, "/echo/x").await?)?["remaining_ms"].as_u64();
     ensure!(remaining.is_some_and(|ms| (5_000..=10_000).contains(&ms)), "remaining: {remaining:?} of 10 s");
+    Ok(())
+}
+
+/// The handler gives up its thread between the span's begin and the event: the request id is the call's all the same.
+async fn a_tracing_event_is_a_json_line_of_its_call(room: Room) -> Result<(), Failed> {
+    let host = kit::http(room).await?;
+    let (first, second) = tokio::join!(get(&*host, "/traced?order=o-1"), get(&*host, "/traced?order=o-2"));
+    same!((kit::text(&first?), kit::text(&second?)), ("traced".to_owned(), "traced".to_owned()), "answers");
+    kit::wrote(&*host, "o-1").await?;
+    kit::wrote(&*host, "o-2").await?;
+    let output = host.output();
+    let lines = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let lines: Vec<Value> = lines.filter(|line| line["message"] == "low on stock").collect();
+    same!(lines.len(), 2, "lines");
+    let id = |line: &Value| line.get("request_id").or(line.get("requestId")).map(Value::to_string);
+    let ids: Vec<_> = lines.iter().filter_map(id).collect();
+    ensure!(ids.len() == 2 && ids[0] != ids[1], "each call has its id: {lines:?}");
+    let level = |line: &Value| line.get("level").or(line.get("severity")).map(Value::to_string);
+    for line in &lines {
+        ensure!(line["left"] == 3 && line["handler"] == "traced", "fields: {line}");
+        ensure!(level(line).is_some_and(|l| l.starts_with("\"WARN")), "level: {line}");
+    }
     Ok(())
 }

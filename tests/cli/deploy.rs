@@ -83,6 +83,8 @@ fn orders_is_deployed_takes_orders_fulfils_them_and_goes() {
         "{again}"
     );
 
+    built_once(home);
+
     let status = run(home, &["status"]);
     assert!(status["functions"].as_array().expect("a list").iter().all(|f| f["healthy"] == true), "{status}");
     let invoked = run(home, &["invoke", "http", "--path", "/nowhere"]);
@@ -99,6 +101,25 @@ fn orders_is_deployed_takes_orders_fulfils_them_and_goes() {
     assert!(TcpStream::connect(url.trim_start_matches("http://")).is_err(), "it still listens");
     let nothing = xcloud(home, &[&ORDERS[..], &["status"]].concat());
     assert_eq!(nothing.status.code(), Some(1), "status of what is not there");
+}
+
+/// What a build left is deployed without building, here or from a copy; a binary that was changed is refused.
+fn built_once(home: &Path) {
+    let again = run(home, &["deploy", "--no-build"]);
+    assert_eq!(again["deployments"][0]["calls"]["write"], 0, "{again}");
+    let copy = home.join("artifact");
+    std::fs::create_dir_all(&copy).expect("the temporary directory can be written");
+    for file in ["binary", "binary.json"] {
+        let built = crate::root().join("examples/orders/.xcloud/build").join(file);
+        std::fs::copy(&built, copy.join(file)).expect("a build leaves its binary");
+    }
+    let artifact = copy.display().to_string();
+    let planned = run(home, &["plan", "--artifact", &artifact]);
+    assert_eq!(planned["plans"][0]["summary"]["unchanged"], 3, "{planned}");
+    std::fs::write(copy.join("binary"), "other bytes").expect("the copy can be written");
+    let refused = xcloud(home, &[&ORDERS[..], &["deploy", "--artifact", &artifact]].concat());
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(2) && stderr.contains("sha256"), "{stderr}");
 }
 
 /// The order's contract, as issue 2 states it.

@@ -19,7 +19,8 @@ pub(super) async fn run(
 ) -> Result<Done> {
     let started = Instant::now();
     let provider = project.provider(args)?;
-    let (desired, _, plan) = plan::make(project, args, &*provider, options.delete_data, printer).await?;
+    let (desired, _, plan) =
+        plan::make(project, args, &*provider, (&options.from, options.delete_data), printer).await?;
     printer.note(printer.plan(&plan).trim_end());
     engine::apply(&*provider, &plan, &desired, printer).await?;
     let status = provider.status(&project.stage).await?;

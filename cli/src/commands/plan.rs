@@ -18,7 +18,7 @@ pub(super) async fn run(
     printer: &Printer,
 ) -> Result<Done> {
     let provider = project.provider(args)?;
-    let (_, _, plan) = make(project, args, &*provider, options.delete_data, printer).await?;
+    let (_, _, plan) = make(project, args, &*provider, (&options.from, options.delete_data), printer).await?;
     let mut done = Done::new(sentence(&plan), json!({ "plans": [data(&plan)] }), printer.plan(&plan));
     done.text.extend_from_slice(format!("{}\n", sentence(&plan)).as_bytes());
     if options.exit_code && !plan.is_empty() {
@@ -27,15 +27,15 @@ pub(super) async fn run(
     Ok(done)
 }
 
-/// Builds, packages, observes and compares.
+/// Builds (or takes what was built), packages, observes and compares.
 pub(super) async fn make(
     project: &Project,
     args: &Args,
     provider: &dyn Deployable,
-    delete_data: bool,
+    (from, delete_data): (&args::From, bool),
     printer: &Printer,
 ) -> Result<(Desired, Observed, Plan)> {
-    let app = project.build(args, printer).await?;
+    let app = project.app(args, from, printer).await?;
     for finding in provider.check(&app.spec) {
         printer.note(&format!("{} {}: {}", finding.provider, finding.function, finding.message));
     }

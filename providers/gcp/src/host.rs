@@ -45,7 +45,9 @@ impl Host for CloudRun {
     fn http(&self, mut request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>>> {
         Box::pin(async move {
             let headers = request.headers_mut();
-            let trace = http::HeaderValue::from_static("105445aa7843bc8bf206b12000100000/1;o=1");
+            // A trace of its own for each request, as the front makes one where the client sends none.
+            let trace = format!("{}/1;o=1", xcloud_serve::parts::request_id().replace('-', ""));
+            let trace = http::HeaderValue::try_from(trace).map_err(|e| Error::handler(e.to_string()))?;
             headers.entry(binding::TRACE_HEADER).or_insert(trace);
             headers.append("x-forwarded-for", http::HeaderValue::from_static("203.0.113.7"));
             headers.insert("x-forwarded-proto", http::HeaderValue::from_static("https"));

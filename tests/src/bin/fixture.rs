@@ -153,6 +153,18 @@ impl futures_core::Stream for Pieces {
     }
 }
 
+#[handler(http = "GET /traced")]
+async fn traced(request: Http) -> &'static str {
+    let span = tracing::info_span!("work", order = request.query().get("order").as_deref().unwrap_or("none"));
+    let work = async {
+        tokio::task::yield_now().await;
+        tracing::warn!(left = 3, "low on stock");
+    };
+    let mut work = std::pin::pin!(work);
+    std::future::poll_fn(|task| span.in_scope(|| work.as_mut().poll(task))).await;
+    "traced"
+}
+
 #[handler(queue = "work-items", batch = 10)]
 async fn work(items: Queue<Item>, cx: Context) -> Result<BatchOutcome> {
     let mut outcome = BatchOutcome::new();
@@ -197,7 +209,7 @@ fn main() -> Result<()> {
     let mut app = App::init(open)
         .functions(xcloud::functions![
             echo, hello, double, item, cookies, all_bytes, echo_bytes, panics, fails, teapot, slow, count,
-            send, stream, work, anything
+            send, stream, traced, work, anything
         ])
         .http(router);
     if std::env::var_os("FIXTURE_SHUTDOWN").is_some() {

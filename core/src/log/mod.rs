@@ -1,5 +1,8 @@
 //! Structured log lines in the dialect of the platform: one JSON object a line.
 
+#[cfg(feature = "tracing")]
+pub(crate) mod tracing;
+
 use std::fmt;
 use std::io::Write as _;
 use std::sync::Arc;
