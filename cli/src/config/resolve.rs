@@ -85,6 +85,7 @@ mod tests {
             version: 1,
             functions: vec![function("http", http), function("fulfil-all", queue)],
             queues: Vec::new(),
+            ..Spec::default()
         }
     }
 

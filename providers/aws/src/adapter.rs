@@ -148,7 +148,7 @@ impl Room {
     }
 
     fn has_queue(&self) -> bool {
-        self.service.events().iter().any(|event| event.queue.is_some())
+        self.service.events().iter().any(|event| event.kind == xcloud_core::event::TriggerKind::Queue)
     }
 
     fn unknown(&self) -> Error {

@@ -58,6 +58,7 @@ mod tests {
                 function("fulfil", TriggerSpec::Queue { queue: "placed".to_owned(), batch: None }),
             ],
             queues: vec!["placed".to_owned()],
+            ..Spec::default()
         }
     }
 
