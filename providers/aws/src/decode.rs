@@ -1,6 +1,8 @@
 //! Wire to event: what a payload is, told by its shape.
 
+mod attribute_value;
 mod http;
+mod records;
 mod text;
 
 use std::borrow::Cow;
@@ -12,6 +14,8 @@ use serde::Deserialize;
 use xcloud_core::event::{Batch, RawMessage};
 use xcloud_core::text::base64_decode;
 use xcloud_core::{Error, ErrorKind, Result};
+
+pub use self::records::Records;
 
 /// Which front an HTTP request came through: it decides the shape of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +42,8 @@ pub enum Payload {
     Http(Origin, Result<::http::Request<Bytes>>),
     /// Messages of the SQS queue with this name.
     Queue(String, Batch),
+    /// Objects, schedules, changes, messages of topics, other events.
+    Records(Records),
     /// Anything else, as it came.
     Raw(Bytes),
 }
@@ -45,7 +51,7 @@ pub enum Payload {
 /// Reads a payload. What has no known shape is raw.
 ///
 /// # Errors
-/// [`ErrorKind::BadEvent`]: SQS records that are not of the documented shape.
+/// [`ErrorKind::BadEvent`]: records that are not of their service's documented shape.
 pub fn event(payload: &Bytes) -> Result<Payload> {
     let Ok(wire) = serde_json::from_slice::<http::Wire<'_>>(payload) else {
         return Ok(Payload::Raw(payload.clone()));
@@ -54,15 +60,15 @@ pub fn event(payload: &Bytes) -> Result<Payload> {
         return Ok(Payload::Http(origin, wire.request(origin)));
     }
     if wire.is_sqs() {
-        let records: Records<'_> = serde_json::from_slice(payload)
+        let records: SqsRecords<'_> = serde_json::from_slice(payload)
             .map_err(|e| bad(format!("the SQS records are not of the documented shape: {e}")))?;
         return queue(records);
     }
-    Ok(Payload::Raw(payload.clone()))
+    Ok(records::read(payload)?.map_or_else(|| Payload::Raw(payload.clone()), Payload::Records))
 }
 
 #[derive(Deserialize)]
-struct Records<'a> {
+struct SqsRecords<'a> {
     #[serde(rename = "Records", borrow)]
     records: Vec<Record<'a>>,
 }
@@ -93,7 +99,7 @@ struct Attribute {
     binary_value: Option<String>,
 }
 
-fn queue(records: Records<'_>) -> Result<Payload> {
+fn queue(records: SqsRecords<'_>) -> Result<Payload> {
     let mut name: Option<String> = None;
     let mut messages = Vec::with_capacity(records.records.len());
     for record in records.records {

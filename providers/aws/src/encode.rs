@@ -4,6 +4,7 @@ use ::http::{HeaderMap, header, response};
 use serde_json::{Map, Value, json};
 use xcloud_core::text::base64_encode;
 use xcloud_core::{BatchOutcome, Error};
+use xcloud_serve::records::Failure;
 
 use crate::decode::Origin;
 
@@ -65,6 +66,14 @@ fn multi(headers: &HeaderMap) -> Map<String, Value> {
 
 fn values(headers: &HeaderMap, name: &header::HeaderName) -> Vec<String> {
     headers.get_all(name).iter().map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned()).collect()
+}
+
+/// Which record of a stream failed first: it and all after it come again. An answer that names none is success.
+pub fn stream(failures: &[Failure]) -> Vec<u8> {
+    let failed = failures.first().and_then(|failure| failure.position.as_deref());
+    let failed: Vec<Value> =
+        failed.map(|position| json!({ "itemIdentifier": position })).into_iter().collect();
+    json!({ "batchItemFailures": failed }).to_string().into_bytes()
 }
 
 /// The partial batch response: <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>.
