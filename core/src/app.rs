@@ -359,7 +359,15 @@ impl Service {
     /// # Errors
     /// [`ErrorKind::BadEvent`] saying which queues are served.
     pub fn queue_target(&self, source: &str) -> Result<Target> {
-        self.source_target(TriggerKind::Queue, source)
+        self.source_target(&[TriggerKind::Queue], source)
+    }
+
+    /// The queue or topic function for a message, where the platform carries both in the same way.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadEvent`] saying what is served.
+    pub fn message_target(&self, source: &str) -> Result<Target> {
+        self.source_target(&[TriggerKind::Queue, TriggerKind::Topic], source)
     }
 
     /// The function for a record: of its kind and source as [`Service::queue_target`] says, else the one that takes any
@@ -369,11 +377,11 @@ impl Service {
     /// [`ErrorKind::BadEvent`] saying what is served.
     pub fn record_target(&self, record: &Record) -> Result<Target> {
         let any = || self.0.events.iter().find(|e| e.kind == TriggerKind::Event).map(|e| Target(e.index));
-        self.source_target(record.kind(), &record.source).or_else(|error| any().ok_or(error))
+        self.source_target(&[record.kind()], &record.source).or_else(|error| any().ok_or(error))
     }
 
-    fn source_target(&self, kind: TriggerKind, source: &str) -> Result<Target> {
-        let functions = || self.0.events.iter().filter(|e| e.kind == kind);
+    fn source_target(&self, kinds: &[TriggerKind], source: &str) -> Result<Target> {
+        let functions = || self.0.events.iter().filter(|e| kinds.contains(&e.kind));
         // A schedule is known by its function's name.
         let name = |e: &EventFunction| e.source.map_or_else(|| e.name.clone(), str::to_owned);
         let named =
@@ -384,7 +392,7 @@ impl Service {
             return Ok(Target(event.index));
         }
         let all: Vec<_> = functions().collect();
-        let kind = kind.as_str();
+        let kind = kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(" or ");
         match all.as_slice() {
             [event] => Ok(Target(event.index)),
             [] => Err(Error::new(ErrorKind::BadEvent, format!("this instance serves no {kind} function"))),
