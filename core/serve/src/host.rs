@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
-use xcloud_core::event::Batch;
-use xcloud_core::{BoxFuture, Error, Result};
+use xcloud_core::event::{Batch, Record};
+use xcloud_core::{BoxFuture, Error, ErrorKind, Result};
 
 /// How a host starts the function's process.
 #[derive(Debug, Clone)]
@@ -48,6 +48,14 @@ pub trait Host: Send + Sync {
         queue: &'a str,
         batch: Batch,
     ) -> BoxFuture<'a, Result<Delivery>>;
+
+    /// Delivers one event that is neither a request nor a queue's batch to the function with this cloud name, as the
+    /// platform writes it.
+    fn record<'a>(&'a self, function: &'a str, record: Record) -> BoxFuture<'a, Result<Delivery>> {
+        let kind = record.kind().as_str();
+        let message = format!("this platform's host sends no {kind} event to `{function}`");
+        Box::pin(std::future::ready(Err(Error::new(ErrorKind::Unsupported, message))))
+    }
 
     /// What the process has written so far, stdout and stderr interleaved by line.
     fn output(&self) -> String;
