@@ -11,6 +11,7 @@ mod forgery;
 mod http;
 mod kit;
 mod lifecycle;
+mod triggers;
 
 use std::process::ExitCode;
 
@@ -20,10 +21,15 @@ use xcloud_tests::rooms::{self, Room};
 /// A behaviour and what shows it.
 type Behaviour = (&'static str, fn(Room) -> kit::Pending);
 
-const SUITES: [(&str, &[Behaviour]); 5] = [
+const SUITES: [(&str, &[Behaviour]); 10] = [
     ("http", http::BEHAVIOURS),
     ("errors", errors::BEHAVIOURS),
     ("queue", events::BEHAVIOURS),
+    ("object", triggers::object::BEHAVIOURS),
+    ("schedule", triggers::schedule::BEHAVIOURS),
+    ("change", triggers::change::BEHAVIOURS),
+    ("topic", triggers::topic::BEHAVIOURS),
+    ("event", triggers::event::BEHAVIOURS),
     ("forgery", forgery::BEHAVIOURS),
     ("lifecycle", lifecycle::BEHAVIOURS),
 ];
