@@ -91,10 +91,10 @@ fn function_compute(cron: &Cron) -> String {
 fn rate(count: u32, unit: Unit) -> Result<String, String> {
     let minutes = count * unit.minutes();
     let step = |n: u32| if n == 1 { "*".to_owned() } else { format!("*/{n}") };
-    if minutes < 60 && 60 % minutes == 0 {
+    if minutes < 60 && 60_u32.is_multiple_of(minutes) {
         return Ok(format!("{} * * * *", step(minutes)));
     }
-    if minutes % 60 == 0 && minutes < 24 * 60 && 24 % (minutes / 60) == 0 {
+    if minutes.is_multiple_of(60) && minutes < 24 * 60 && 24_u32.is_multiple_of(minutes / 60) {
         return Ok(format!("0 {} * * *", step(minutes / 60)));
     }
     if minutes == 24 * 60 {

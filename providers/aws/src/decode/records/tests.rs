@@ -1,7 +1,7 @@
 use super::*;
 
 /// docs.aws.amazon.com/lambda/latest/dg/with-s3.html, with the second key from the notification page's note on encoding.
-const S3: &str = include_str!("../../../fixtures/wire/s3/put/event.json");
+const S3: &str = include_str!("../../../fixtures/wire/object/s3-put/event.json");
 
 fn one(payload: &str) -> Record {
     let mut read = read(payload.as_bytes()).unwrap().unwrap();
@@ -28,7 +28,7 @@ fn s3_keys_are_decoded_as_forms() {
 /// docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
 #[test]
 fn s3_through_eventbridge_has_plain_keys() {
-    let record = one(include_str!("../../../fixtures/wire/s3/eventbridge/event.json"));
+    let record = one(include_str!("../../../fixtures/wire/object/s3-eventbridge/event.json"));
     let Payload::Object { key, version, .. } = &record.payload else { panic!("{record:?}") };
     assert_eq!(
         (key.as_str(), version.as_deref()),
@@ -58,7 +58,7 @@ fn scheduled_events_name_their_rule() {
 /// docs.aws.amazon.com/lambda/latest/dg/with-sns.html
 #[test]
 fn sns_messages_bring_their_attributes() {
-    let record = one(include_str!("../../../fixtures/wire/sns/attributes/event.json"));
+    let record = one(include_str!("../../../fixtures/wire/topic/sns/event.json"));
     assert_eq!(record.source, "shop-dev-news");
     let Payload::Topic { body, attributes } = record.payload else { panic!() };
     assert_eq!(&body[..], br#"{"a":1}"#);
@@ -67,7 +67,7 @@ fn sns_messages_bring_their_attributes() {
 }
 
 /// docs.aws.amazon.com/lambda/latest/dg/with-ddb.html
-const DYNAMODB: &str = include_str!("../../../fixtures/wire/dynamodb/insert-remove/event.json");
+const DYNAMODB: &str = include_str!("../../../fixtures/wire/change/dynamodb/event.json");
 
 #[test]
 fn dynamodb_images_are_plain_json_and_failures_are_told_by_sequence_number() {
@@ -93,7 +93,7 @@ fn dynamodb_images_are_plain_json_and_failures_are_told_by_sequence_number() {
 /// docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html
 #[test]
 fn kinesis_records_are_messages_of_a_stream() {
-    let record = one(include_str!("../../../fixtures/wire/kinesis/record/event.json"));
+    let record = one(include_str!("../../../fixtures/wire/topic/kinesis/event.json"));
     let Payload::Topic { body, .. } = &record.payload else { panic!() };
     assert_eq!(&body[..], b"Hello, this is a test.");
     assert_eq!(record.source, "lambda-stream");
