@@ -78,14 +78,18 @@ impl Manifest {
     }
 }
 
+/// What a project's name may be, in words.
+pub(crate) const PROJECT_NAME: &str = "1 to 40 lower-case letters, digits and `-`, a letter first";
+
+/// Whether a text may be a project's name.
+pub(crate) fn is_project_name(name: &str) -> bool {
+    let first = name.starts_with(|c: char| c.is_ascii_lowercase());
+    let rest = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    first && rest && name.len() <= 40
+}
+
 fn project(table: &Table<'_>) -> Result<(String, Option<String>)> {
-    let is_name = |name: &str| {
-        let first = name.starts_with(|c: char| c.is_ascii_lowercase());
-        let rest = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        (first && rest && name.len() <= 40).then(|| name.to_owned())
-    };
-    let wanted = "1 to 40 lower-case letters, digits and `-`, a letter first";
-    let name = table.parsed("name", wanted, is_name)?;
+    let name = table.parsed("name", PROJECT_NAME, |name| is_project_name(name).then(|| name.to_owned()))?;
     table.parsed("edition", "\"1\"", |edition| (edition == "1").then_some(()))?;
     Ok((name.unwrap_or_default(), table.text("provider")?))
 }
