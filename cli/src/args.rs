@@ -77,6 +77,8 @@ pub(crate) enum Verb {
     New(New),
     /// Build one static binary, and each provider's package around it
     Build,
+    /// Say what each provider cannot do as asked; no credentials needed
+    Check(Check),
     /// Print what the app needs, as its binary says and xcloud.toml completes
     Describe,
     /// Show what a deployment would change
@@ -115,6 +117,14 @@ pub(crate) struct From {
     /// Take what a build left in DIR, a copy of .xcloud/build: build once, deploy many times
     #[arg(long, value_name = "DIR", conflicts_with = "no_build")]
     pub artifact: Option<PathBuf>,
+}
+
+/// `xcloud check`
+#[derive(Debug, Group)]
+pub(crate) struct Check {
+    /// The binary
+    #[command(flatten)]
+    pub from: From,
 }
 
 /// `xcloud plan`

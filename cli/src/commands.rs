@@ -2,6 +2,7 @@
 
 mod artifact;
 mod build;
+mod check;
 mod deploy;
 mod describe;
 mod destroy;
@@ -31,6 +32,7 @@ pub(crate) async fn run(args: &Args, printer: &Printer) -> Result<Done> {
     match &args.verb {
         Verb::New(options) => new::run(args, options),
         Verb::Build => build::run(&project()?, args, printer).await,
+        Verb::Check(options) => check::run(&project()?, args, options, printer).await,
         Verb::Describe => describe::run(&project()?, args, printer).await,
         Verb::Plan(options) => plan::run(&project()?, args, options, printer).await,
         Verb::Deploy(options) => deploy::run(&project()?, args, options, printer).await,
