@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args as Group, Parser, Subcommand, ValueEnum};
 
+use crate::scaffold::Template;
+
 /// One business function, the same bytes on every cloud.
 #[derive(Debug, Parser)]
 #[command(name = "xcloud", version, propagate_version = true, max_term_width = 100)]
@@ -71,8 +73,12 @@ pub(crate) enum Color {
 /// The verbs that are there.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    /// Make a new app
+    New(New),
     /// Build one static binary, and each provider's package around it
     Build,
+    /// Say what each provider cannot do as asked; no credentials needed
+    Check(Check),
     /// Print what the app needs, as its binary says and xcloud.toml completes
     Describe,
     /// Show what a deployment would change
@@ -89,6 +95,19 @@ pub(crate) enum Verb {
     Destroy(Destroy),
 }
 
+/// `xcloud new`
+#[derive(Debug, Group)]
+pub(crate) struct New {
+    /// The app's name: its directory, its package, the beginning of its resources' names
+    pub name: String,
+    /// What to begin with
+    #[arg(short, long, value_name = "TEMPLATE", default_value = "http")]
+    pub template: Template,
+    /// Depend on the xcloud crate in this checkout
+    #[arg(long, value_name = "DIR")]
+    pub path_to_xcloud: Option<PathBuf>,
+}
+
 /// Where the binary comes from.
 #[derive(Debug, Group)]
 pub(crate) struct From {
@@ -98,6 +117,14 @@ pub(crate) struct From {
     /// Take what a build left in DIR, a copy of .xcloud/build: build once, deploy many times
     #[arg(long, value_name = "DIR", conflicts_with = "no_build")]
     pub artifact: Option<PathBuf>,
+}
+
+/// `xcloud check`
+#[derive(Debug, Group)]
+pub(crate) struct Check {
+    /// The binary
+    #[command(flatten)]
+    pub from: From,
 }
 
 /// `xcloud plan`

@@ -2,11 +2,13 @@
 
 mod artifact;
 mod build;
+mod check;
 mod deploy;
 mod describe;
 mod destroy;
 mod invoke;
 mod logs;
+mod new;
 mod plan;
 mod status;
 
@@ -26,17 +28,27 @@ use crate::{cargo, elf, registry};
 /// # Errors
 /// What went wrong, as it is printed.
 pub(crate) async fn run(args: &Args, printer: &Printer) -> Result<Done> {
-    let project = Project::open(args)?;
+    let project = || Project::open(args);
     match &args.verb {
-        Verb::Build => build::run(&project, args, printer).await,
-        Verb::Describe => describe::run(&project, args, printer).await,
-        Verb::Plan(options) => plan::run(&project, args, options, printer).await,
-        Verb::Deploy(options) => deploy::run(&project, args, options, printer).await,
-        Verb::Invoke(options) => invoke::run(&project, args, options).await,
-        Verb::Logs(options) => logs::run(&project, args, options).await,
-        Verb::Status => status::run(&project, args).await,
-        Verb::Destroy(options) => destroy::run(&project, args, options, printer).await,
+        Verb::New(options) => new::run(args, options),
+        Verb::Build => build::run(&project()?, args, printer).await,
+        Verb::Check(options) => check::run(&project()?, args, options, printer).await,
+        Verb::Describe => describe::run(&project()?, args, printer).await,
+        Verb::Plan(options) => plan::run(&project()?, args, options, printer).await,
+        Verb::Deploy(options) => deploy::run(&project()?, args, options, printer).await,
+        Verb::Invoke(options) => invoke::run(&project()?, args, options).await,
+        Verb::Logs(options) => logs::run(&project()?, args, options).await,
+        Verb::Status => status::run(&project()?, args).await,
+        Verb::Destroy(options) => destroy::run(&project()?, args, options, printer).await,
     }
+}
+
+/// What `-C` names.
+fn directory(args: &Args) -> Result<PathBuf> {
+    args.global.directory.canonicalize().map_err(|e| {
+        let message = format!("-C {}: {e}", args.global.directory.display());
+        Error::new(ErrorKind::Config, message).caused_by(e)
+    })
 }
 
 /// Where the work is done.
@@ -54,10 +66,7 @@ struct App {
 
 impl Project {
     fn open(args: &Args) -> Result<Self> {
-        let directory = args.global.directory.canonicalize().map_err(|e| {
-            let message = format!("-C {}: {e}", args.global.directory.display());
-            Error::new(ErrorKind::Config, message).caused_by(e)
-        })?;
+        let directory = directory(args)?;
         let file = args.global.config.clone().unwrap_or_else(|| directory.join("xcloud.toml"));
         let manifest = Manifest::read(&Source::open(&file)?)?;
         if manifest.name.is_empty() {

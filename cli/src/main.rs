@@ -8,6 +8,7 @@ mod elf;
 mod exit;
 mod printer;
 mod registry;
+mod scaffold;
 
 use std::process::ExitCode;
 

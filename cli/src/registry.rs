@@ -2,7 +2,7 @@
 
 use xcloud_core::spec::Spec;
 use xcloud_core::{Error, ErrorKind, Result};
-use xcloud_deploy::{Artifact, Binary, Operate, Provider, Stage};
+use xcloud_deploy::{Artifact, Binary, Finding, Operate, Provider, Stage};
 
 /// Starts the local host. Not for typing.
 #[cfg(feature = "local")]
@@ -14,18 +14,21 @@ pub(crate) type Package = fn(&Stage, &Binary, &Spec) -> Result<Artifact>;
 /// What `build` packages for when nothing else is said.
 pub(crate) const CLOUDS: [&str; 4] = ["aws", "azure", "gcp", "alibaba"];
 
+/// Finds what does not fit. Pure.
+pub(crate) type Check = fn(&Stage, &Spec) -> Vec<Finding>;
+
 /// All that are built in.
-pub(crate) const PACKAGES: &[(&str, Package)] = &[
+pub(crate) const PACKAGES: &[(&str, Package, Check)] = &[
     #[cfg(feature = "aws")]
-    ("aws", xcloud_aws_deploy::package::package),
+    ("aws", xcloud_aws_deploy::package::package, xcloud_aws_deploy::check::check),
     #[cfg(feature = "azure")]
-    ("azure", xcloud_azure_deploy::package::package),
+    ("azure", xcloud_azure_deploy::package::package, xcloud_azure_deploy::check::check),
     #[cfg(feature = "gcp")]
-    ("gcp", xcloud_gcp_deploy::package::package),
+    ("gcp", xcloud_gcp_deploy::package::package, xcloud_gcp_deploy::check::check),
     #[cfg(feature = "alibaba")]
-    ("alibaba", xcloud_alibaba_deploy::package::package),
+    ("alibaba", xcloud_alibaba_deploy::package::package, xcloud_alibaba_deploy::check::check),
     #[cfg(feature = "local")]
-    ("local", xcloud_local_deploy::package::package),
+    ("local", xcloud_local_deploy::package::package, xcloud_local_deploy::check::check),
 ];
 
 /// A provider that can be deployed to.
@@ -40,9 +43,9 @@ pub(crate) fn names(asked: &[String]) -> Result<Vec<&'static str>> {
     let mut names: Vec<&'static str> = Vec::new();
     for name in asked.iter().map(|name| name.trim()).filter(|name| !name.is_empty()) {
         let found: Vec<_> =
-            PACKAGES.iter().map(|(n, _)| *n).filter(|n| name == "all" || *n == name).collect();
+            PACKAGES.iter().map(|(n, ..)| *n).filter(|n| name == "all" || *n == name).collect();
         if found.is_empty() {
-            let known: Vec<_> = PACKAGES.iter().map(|(n, _)| *n).collect();
+            let known: Vec<_> = PACKAGES.iter().map(|(n, ..)| *n).collect();
             let message = format!("no provider `{name}`; this build has {}, and `all`", known.join(", "));
             return Err(Error::new(ErrorKind::Config, message));
         }
@@ -60,7 +63,19 @@ pub(crate) fn names(asked: &[String]) -> Result<Vec<&'static str>> {
 /// # Errors
 /// [`ErrorKind::Config`] when this build does not have it.
 pub(crate) fn package(name: &str) -> Result<Package> {
-    let found = PACKAGES.iter().find(|(n, _)| *n == name).map(|(_, package)| *package);
+    entry(name).map(|(_, package, _)| *package)
+}
+
+/// How to check for a provider.
+///
+/// # Errors
+/// [`ErrorKind::Config`] when this build does not have it.
+pub(crate) fn check(name: &str) -> Result<Check> {
+    entry(name).map(|(.., check)| *check)
+}
+
+fn entry(name: &str) -> Result<&'static (&'static str, Package, Check)> {
+    let found = PACKAGES.iter().find(|(n, ..)| *n == name);
     found.ok_or_else(|| Error::new(ErrorKind::Config, format!("this build has no provider `{name}`")))
 }
 

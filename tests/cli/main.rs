@@ -1,10 +1,12 @@
 //! The command as a user runs it: `examples/orders` built, packaged, deployed to this machine, called and destroyed;
 //! and what it says to wrong input.
 
+mod check;
 mod deploy;
 mod faults;
 mod input;
 mod packages;
+mod scaffold;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -91,6 +91,7 @@ fn deploy_halves_have_a_package_and_list_what_is_missing() {
     for room in ROOMS {
         let src = root().join(format!("providers/{room}/deploy/src"));
         assert!(src.join("package.rs").exists(), "{room} cannot package");
+        assert!(src.join("check.rs").exists(), "{room} does not say what it cannot do");
         let missing: Vec<_> = wanted.iter().filter(|f| !src.join(f).exists()).collect();
         println!("providers/{room}/deploy/src: missing {missing:?}");
     }

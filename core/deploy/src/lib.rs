@@ -1,6 +1,7 @@
 //! The deploy side of xcloud as a library: what a provider is, what a plan is, the engine that applies one, and the
 //! packaging helpers. The CLI uses nothing that a program of yours could not.
 
+pub mod check;
 pub mod engine;
 pub mod operate;
 pub mod package;

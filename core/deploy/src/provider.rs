@@ -136,7 +136,7 @@ pub trait Provider: Send + Sync {
     fn capability(&self) -> Capability;
 
     /// What of the Spec the platform cannot do.
-    fn check(&self, spec: &Spec) -> Vec<Finding>;
+    fn check(&self, stage: &Stage, spec: &Spec) -> Vec<Finding>;
 
     /// The package around a binary. Pure: the same binary and Spec give the same bytes.
     ///

@@ -2,6 +2,7 @@
 //! to them and delivers queues from a store on disk.
 
 mod apply;
+pub mod check;
 mod client;
 mod config;
 mod error;

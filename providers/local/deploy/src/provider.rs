@@ -4,11 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use xcloud_core::spec::{Settings, Spec};
+use xcloud_core::spec::Spec;
 use xcloud_core::{Error, ErrorKind, Result};
 use xcloud_deploy::{
-    Artifact, Binary, Capability, Desired, Finding, Invoke, Invoked, Level, LogLine, LogQuery, Observed,
-    Operate, Plan, Provider, Stage, Status, Step,
+    Artifact, Binary, Capability, Desired, Finding, Invoke, Invoked, LogLine, LogQuery, Observed, Operate,
+    Plan, Provider, Stage, Status, Step,
 };
 
 use crate::client::{Control, app_path};
@@ -81,24 +81,8 @@ impl Provider for Local {
         }
     }
 
-    fn check(&self, spec: &Spec) -> Vec<Finding> {
-        let finding = |function: &str, (setting, what): (&str, &str)| Finding {
-            provider: "local".to_owned(),
-            function: function.to_owned(),
-            level: Level::Warning,
-            code: format!("{}-not-enforced", setting.replace('_', "-")),
-            message: format!("`{setting}` is recorded, and not enforced by the local host: {what}"),
-        };
-        let of = |settings: &Settings| {
-            let asked = [
-                (settings.memory_mb, ("memory_mb", "a process may use what the machine has")),
-                (settings.min_instances, ("min_instances", "each function has one process")),
-                (settings.max_instances, ("max_instances", "each function has one process")),
-            ];
-            asked.into_iter().filter(|(value, _)| value.is_some()).map(|(_, text)| text).collect::<Vec<_>>()
-        };
-        let functions = spec.functions.iter();
-        functions.flat_map(|f| of(&f.settings).into_iter().map(|text| finding(&f.name, text))).collect()
+    fn check(&self, stage: &Stage, spec: &Spec) -> Vec<Finding> {
+        crate::check::check(stage, spec)
     }
 
     fn package(&self, stage: &Stage, binary: &Binary, spec: &Spec) -> Result<Artifact> {
