@@ -91,7 +91,10 @@ impl Embedded {
         };
         let base = app.record().version;
         let publish = Publish { stage: self.stage.clone(), manifest, base, delete_data: false };
-        let version = app.publish(publish, &self.host.ports_but(&self.key)).await?;
+        let (published, taken) = (Arc::clone(&app), self.host.ports_but(&self.key));
+        // In a task of its own: a caller that goes away in the middle does not leave it half done.
+        let version = tokio::spawn(async move { published.publish(publish, &taken).await });
+        let version = version.await.map_err(|e| Error::handler(e.to_string()))??;
         let http = spec.functions.iter().any(|f| f.name == HTTP_FUNCTION);
         let port = app.record().port.filter(|_| http);
         Ok(Served { version, url: port.map(|port| format!("http://127.0.0.1:{port}")) })
