@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::{program, root, scratch};
 
 /// A first build compiles every dependency.
-const BUILD: Duration = Duration::from_secs(400);
+const BUILD: Duration = Duration::from_secs(300);
 
 /// A running `xcloud dev -o json`.
 pub(crate) struct Dev {
@@ -56,6 +56,7 @@ impl Dev {
             if wanted(&event) {
                 return event;
             }
+            assert!(event["event"] != "failed", "{what} did not happen; it said: {:#?}", self.seen);
         }
     }
 
@@ -114,11 +115,10 @@ async fn text(_request: Http<()>, things: Sender<u32>, cx: Context) -> Result<St
 /// Answers when the file is there.
 #[handler(http = "GET /until/{file}")]
 async fn until(request: Http<()>, cx: Context) -> Result<String> {
-    let file = std::env::temp_dir().join(request.path().get("file").unwrap_or_default());
+    let file = std::env::temp_dir().join(request.param::<String>("file")?);
     cx.log().info("waiting");
     while !file.exists() {
-        std::thread::yield_now();
-        tokio::task::yield_now().await;
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     Ok(TEXT.to_owned())
 }
@@ -141,7 +141,7 @@ pub(crate) fn app(name: &str, main: &str) -> PathBuf {
     let manifest = format!(
         "[package]\nname = \"{name}\"\nedition = \"2024\"\n[workspace]\n[dependencies]\n\
          serde = {{ version = \"1\", features = [\"derive\"] }}\n\
-         tokio = {{ version = \"1\", default-features = false, features = [\"rt\"] }}\n\
+         tokio = {{ version = \"1\", default-features = false, features = [\"time\"] }}\n\
          xcloud = {{ path = {providers:?} }}\n[profile.dev.package.\"*\"]\ndebug = 0\n"
     );
     let write = |file: &str, text: &str| std::fs::write(directory.join(file), text).expect("it can be written");
