@@ -83,6 +83,9 @@ pub(crate) enum Verb {
     Describe,
     /// Show what a deployment would change
     Plan(Plan),
+    #[cfg(feature = "local")]
+    /// Serve the app here; build and swap whenever a source is saved
+    Dev(Dev),
     /// Build, show what changes, and apply it
     Deploy(Deploy),
     /// Call a deployed function
@@ -150,6 +153,18 @@ pub(crate) struct Deploy {
     /// Delete queues and buckets that are no longer wanted, with what they hold
     #[arg(long)]
     pub delete_data: bool,
+}
+
+/// `xcloud dev`
+#[cfg(feature = "local")]
+#[derive(Debug, Group)]
+pub(crate) struct Dev {
+    /// The loopback port; the one of the last time, else the first free one from 8600
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// The cargo profile
+    #[arg(long, value_name = "NAME", default_value = "dev")]
+    pub profile: String,
 }
 
 /// `xcloud invoke`

@@ -1,8 +1,9 @@
 //! Building the app's binary with cargo.
 
 use std::io::BufRead;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde::Deserialize;
 use xcloud_core::{Error, ErrorKind, Result};
@@ -58,19 +59,31 @@ pub(crate) fn build(directory: &Path, build: &Build, printer: &Printer) -> Resul
     let target = build.target.as_deref().unwrap_or(default_target());
     let profile = build.profile.as_deref().unwrap_or("release");
     check_target(directory, target)?;
-    let mut command = Command::new(cargo());
-    command.current_dir(directory).args(["build", "--message-format=json-render-diagnostics"]);
-    command.args(["--target", target, "--profile", profile]);
-    for (flag, value) in [("--package", &build.package), ("--bin", &build.bin)] {
-        command.args(value.iter().flat_map(|value| [flag, value.as_str()]));
-    }
-    if !build.features.is_empty() {
-        command.args(["--features", &build.features.join(",")]);
-    }
+    let mut command = command(directory, build, profile);
+    command.args(["--target", target]);
     let flags = flags(target);
     add_flags(&mut command, target, &flags);
     printer.note(&format!("building for {target}, profile {profile}, {}", flags.join(" ")));
-    let mut child = command.stdout(Stdio::piped()).spawn().map_err(no_cargo)?;
+    let mut child = command.spawn().map_err(no_cargo)?;
+    finish(&mut child)
+}
+
+/// Starts to build for this machine as plain `cargo build` does, so that both share what is built. In a process group of
+/// its own: a build whose sources have changed is ended with its compilers.
+///
+/// # Errors
+/// No cargo.
+pub(crate) fn start(directory: &Path, build: &Build, profile: &str, color: bool) -> Result<Child> {
+    let mut command = command(directory, build, profile);
+    command.args(["--color", if color { "always" } else { "never" }]);
+    command.stdin(Stdio::null()).process_group(0).spawn().map_err(no_cargo)
+}
+
+/// Reads what a build makes, to its end.
+///
+/// # Errors
+/// A build that fails, or more than one binary to choose from.
+pub(crate) fn finish(child: &mut Child) -> Result<Program> {
     let mut programs = Vec::new();
     for line in child.stdout.take().map(std::io::BufReader::new).into_iter().flat_map(BufRead::lines) {
         let Ok(message) = serde_json::from_str::<Message>(&line?) else { continue };
@@ -87,11 +100,26 @@ pub(crate) fn build(directory: &Path, build: &Build, printer: &Printer) -> Resul
     choose(programs)
 }
 
-fn cargo() -> std::ffi::OsString {
+fn command(directory: &Path, build: &Build, profile: &str) -> Command {
+    let mut command = Command::new(cargo());
+    command.current_dir(directory).args(["build", "--message-format=json-render-diagnostics"]);
+    command.args(["--profile", profile]).stdout(Stdio::piped());
+    for (flag, value) in [("--package", &build.package), ("--bin", &build.bin)] {
+        command.args(value.iter().flat_map(|value| [flag, value.as_str()]));
+    }
+    if !build.features.is_empty() {
+        command.args(["--features", &build.features.join(",")]);
+    }
+    command
+}
+
+/// The cargo that is used.
+pub(crate) fn cargo() -> std::ffi::OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
-fn no_cargo(error: std::io::Error) -> Error {
+/// Cargo could not be started.
+pub(crate) fn no_cargo(error: std::io::Error) -> Error {
     let message = format!("cannot run cargo ({error}): install Rust from https://rustup.rs");
     Error::new(ErrorKind::Config, message).caused_by(error)
 }

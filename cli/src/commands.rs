@@ -6,6 +6,8 @@ mod check;
 mod deploy;
 mod describe;
 mod destroy;
+#[cfg(feature = "local")]
+mod dev;
 mod invoke;
 mod logs;
 mod new;
@@ -34,6 +36,8 @@ pub(crate) async fn run(args: &Args, printer: &Printer) -> Result<Done> {
         Verb::Build => build::run(&project()?, args, printer).await,
         Verb::Check(options) => check::run(&project()?, args, options, printer).await,
         Verb::Describe => describe::run(&project()?, args, printer).await,
+        #[cfg(feature = "local")]
+        Verb::Dev(options) => dev::run(&project()?, args, options, printer).await,
         Verb::Plan(options) => plan::run(&project()?, args, options, printer).await,
         Verb::Deploy(options) => deploy::run(&project()?, args, options, printer).await,
         Verb::Invoke(options) => invoke::run(&project()?, args, options).await,

@@ -35,18 +35,25 @@ pub(crate) struct Printer {
     json: bool,
     quiet: bool,
     color: bool,
+    when: Color,
 }
 
 impl Printer {
     /// As the options and the environment say.
     pub(crate) fn new(args: &Args) -> Self {
+        let json = args.global.output == Output::Json;
+        let printer = Self { json, quiet: args.global.quiet, color: false, when: args.global.color };
+        Self { color: printer.colors(std::io::stderr().is_terminal()), ..printer }
+    }
+
+    /// Whether what goes to a terminal, or to something else, is coloured.
+    pub(crate) fn colors(&self, terminal: bool) -> bool {
         let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
-        let color = match args.global.color {
+        match self.when {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => !plain && std::io::stderr().is_terminal(),
-        };
-        Self { json: args.global.output == Output::Json, quiet: args.global.quiet, color }
+            Color::Auto => !plain && terminal,
+        }
     }
 
     /// Prints a result.
@@ -144,7 +151,8 @@ fn object(success: bool, message: &str, data: &Value) {
     out(format!("{object}\n").as_bytes());
 }
 
-fn out(bytes: &[u8]) {
+/// Writes to stdout.
+pub(crate) fn out(bytes: &[u8]) {
     let mut stdout = std::io::stdout().lock();
     // A reader that went away (`| head`) is not an error of ours.
     drop(stdout.write_all(bytes).and_then(|()| stdout.flush()));

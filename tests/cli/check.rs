@@ -34,7 +34,8 @@ fn check_says_what_each_cloud_cannot_do_and_fails_on_errors_only() {
         findings.iter().filter_map(|f| f["provider"].as_str()).collect();
     assert_eq!(clouds.into_iter().collect::<Vec<_>>(), ["alibaba", "aws", "azure", "gcp"]);
 
-    let toml = "[project]\nname = \"shop\"\n[functions.http]\nmemory = \"64MB\"\n[functions.fulfil]\nbatch = 100\n";
+    let toml =
+        "[project]\nname = \"shop\"\n[functions.http]\nmemory = \"64MB\"\n[functions.fulfil]\nbatch = 100\n";
     let (code, object) = with(&home, toml, &["check", "-p", "aws,gcp"]);
     assert_eq!((code, &object["success"]), (Some(6), &Value::from(false)), "{object}");
     let found = found(&object);

@@ -3,6 +3,7 @@
 
 mod check;
 mod deploy;
+mod dev;
 mod faults;
 mod input;
 mod packages;

@@ -11,7 +11,7 @@ use crate::printer::Done;
 /// What functions have logged, oldest first.
 pub(super) async fn run(project: &Project, args: &Args, options: &args::Logs) -> Result<Done> {
     let provider = project.provider(args)?;
-    let query = LogQuery { function: options.function.clone(), limit: options.lines };
+    let query = LogQuery { function: options.function.clone(), limit: options.lines, ..LogQuery::default() };
     let lines = provider.logs(&project.stage, query).await?;
     let mut text = String::new();
     for line in &lines {

@@ -8,7 +8,7 @@ pub mod package;
 pub mod plan;
 pub mod provider;
 
-pub use self::operate::{Invoke, Invoked, LogLine, LogQuery, Operate, Status};
+pub use self::operate::{Invoke, Invoked, LogLine, LogQuery, Operate, Status, Take};
 pub use self::plan::{Action, Change, FieldChange, Plan, Resource};
 pub use self::provider::{
     Artifact, Binary, Capability, Desired, Finding, Level, Observed, Progress, Provider, Stage, Step,

@@ -14,5 +14,7 @@ mod plan;
 mod provider;
 
 pub use self::config::Config;
+pub use self::host::embedded::{Embedded, Program, Served};
+pub use self::host::follow::Follower;
 pub use self::host::host_main;
 pub use self::provider::Local;

@@ -8,7 +8,7 @@ use xcloud_core::spec::Spec;
 use xcloud_core::{Error, ErrorKind, Result};
 use xcloud_deploy::{
     Artifact, Binary, Capability, Desired, Finding, Invoke, Invoked, LogLine, LogQuery, Observed, Operate,
-    Plan, Provider, Stage, Status, Step,
+    Plan, Provider, Stage, Status, Step, Take,
 };
 
 use crate::client::{Control, app_path};
@@ -128,6 +128,10 @@ impl Operate for Local {
 
     async fn logs(&self, stage: &Stage, query: LogQuery) -> Result<Vec<LogLine>> {
         crate::operate::logs(self, stage, query).await
+    }
+
+    async fn follow(&self, stage: &Stage, query: LogQuery, take: &mut Take<'_>) -> Result<()> {
+        crate::operate::follow(self, stage, query, take).await
     }
 
     async fn status(&self, stage: &Stage) -> Result<Vec<Status>> {

@@ -132,6 +132,17 @@ impl App {
         Ok(())
     }
 
+    /// The port of its front, where it has none yet.
+    pub(crate) fn choose_port(&self, port: u16) -> Result<()> {
+        let _changing = self.change()?;
+        let mut record = self.record();
+        if record.port.is_none() {
+            record.port = Some(port);
+            self.save(record)?;
+        }
+        Ok(())
+    }
+
     /// Puts a manifest into service: starts its processes beside the old ones, and only when all are ready writes it
     /// down, switches, and lets the old ones end. When anything fails before, what served before still serves.
     /// `taken` are the ports of the other apps.

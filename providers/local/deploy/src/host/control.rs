@@ -7,14 +7,16 @@ use http::{Method, Request, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use xcloud_core::spec::TriggerSpec;
-use xcloud_core::text::{form_decode, percent_decode};
+use xcloud_core::text::{form_decode, parse_rfc3339, percent_decode};
 use xcloud_core::{Error, Response, Result};
+use xcloud_deploy::LogQuery;
 use xcloud_local::host::{Answer, Call};
 use xcloud_serve::parts::request_id;
 
 use super::api::{EventAnswer, Publish, VERSION, app_key, is_digest, is_name};
+use super::follow::Follower;
+use super::release;
 use super::state::Host;
-use super::{logs, release};
 use crate::error::{json as answer_json, response as refuse};
 
 /// Lines in one answer, when the question does not say.
@@ -119,8 +121,10 @@ fn read_logs(host: &Host, key: &str, query: &str) -> Result<Response> {
             return Err(no_function(key, name));
         }
     }
-    let limit = parameter(query, "limit").and_then(|n| n.parse().ok()).unwrap_or(DEFAULT_LINES);
-    let lines = logs::read(&app.place().logs(), function.as_deref(), limit);
+    let since = parameter(query, "since").and_then(|time| parse_rfc3339(&time));
+    let limit = parameter(query, "limit").and_then(|n| n.parse().ok()).or(Some(DEFAULT_LINES));
+    let query = LogQuery { function, limit, since, request: parameter(query, "request") };
+    let lines = Follower::new(app.place().logs(), query).poll();
     ok(&lines.map_err(crate::error::io("cannot read the logs"))?)
 }
 

@@ -7,6 +7,8 @@ mod control;
 mod data;
 mod delivery;
 mod deployment;
+pub(crate) mod embedded;
+pub(crate) mod follow;
 mod front;
 mod leftovers;
 mod logs;
@@ -67,17 +69,22 @@ fn log(line: &str) {
     drop(writeln!(std::io::stderr(), "{} {line}", rfc3339(SystemTime::now())));
 }
 
-fn run_alone(paths: Paths) -> Result<()> {
+/// The lock of a home directory; `None` when another host holds it.
+fn lock(paths: &Paths) -> Result<Option<File>> {
     paths.create()?;
     let path = paths.lock();
     let failed = || crate::error::io(format!("cannot lock {}", path.display()));
     let mut options = File::options();
     let file = options.create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(failed())?;
     match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Ok(()),
-        Err(TryLockError::Error(e)) => return Err(failed()(e)),
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(e)) => Err(failed()(e)),
     }
+}
+
+fn run_alone(paths: Paths) -> Result<()> {
+    let Some(file) = lock(&paths)? else { return Ok(()) };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(run(paths))?;
     // Held to the end: the next host must not open the store before.
@@ -88,6 +95,22 @@ fn run_alone(paths: Paths) -> Result<()> {
 
 async fn run(paths: Paths) -> Result<()> {
     let signal = terminated()?;
+    let (host, servers) = begin(paths).await?;
+    log(&format!("host {} runs as process {}", host.info.build, host.info.pid));
+    let mut asked = host.stop.subscribe();
+    let socket = host.paths.control();
+    tokio::select! {
+        () = signal => log("asked to end by a signal"),
+        () = asked_to(&mut asked) => log("asked to end by a client"),
+        () = unreachable(&socket) => log("the control socket is gone: nobody can reach this host"),
+    }
+    end(&host, servers).await;
+    log("ended");
+    Ok(())
+}
+
+/// Opens the store, brings the apps back and listens. The lock must be held.
+async fn begin(paths: Paths) -> Result<(Arc<Host>, JoinSet<()>)> {
     leftovers::clear(paths.run()).map_err(crate::error::io("cannot clear the run directory"))?;
     let info = HostInfo {
         build: build_of(&std::env::current_exe()?)?,
@@ -97,19 +120,16 @@ async fn run(paths: Paths) -> Result<()> {
     let store = Store::open(&paths.store())?;
     let host = Host::new(paths, info, store);
     let (control, data) = (listen(&host.paths.control())?, listen(&host.paths.data())?);
-    log(&format!("host {} runs as process {}", host.info.build, host.info.pid));
     let mut servers = JoinSet::new();
     servers.spawn(serve(&host, data, MAX_SEND, data::answer));
     host.restore().await?;
     // After the restore: who gets an answer sees every app.
     servers.spawn(serve(&host, control, MAX_PACKAGE, control::answer));
-    let mut asked = host.stop.subscribe();
-    let socket = host.paths.control();
-    tokio::select! {
-        () = signal => log("asked to end by a signal"),
-        () = asked_to(&mut asked) => log("asked to end by a client"),
-        () = unreachable(&socket) => log("the control socket is gone: nobody can reach this host"),
-    }
+    Ok((host, servers))
+}
+
+/// Lets every call on its way end, then every process.
+async fn end(host: &Host, mut servers: JoinSet<()>) {
     host.stop.send_replace(true);
     let mut ending = JoinSet::new();
     for app in host.apps() {
@@ -117,8 +137,6 @@ async fn run(paths: Paths) -> Result<()> {
     }
     ending.join_all().await;
     servers.abort_all();
-    log("ended");
-    Ok(())
 }
 
 /// Resolves when the value turns true, or nobody is left to turn it.
