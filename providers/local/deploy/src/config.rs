@@ -63,14 +63,14 @@ impl Paths {
             let message = format!("cannot make the directory {}: {e}", path.display());
             Error::new(ErrorKind::Config, message).caused_by(e)
         };
-        for path in [&self.home, &self.run, &self.apps(), &self.data_dir()] {
+        for path in [&self.home, &self.run, &self.apps()] {
             std::fs::DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
                 .create(path)
                 .map_err(|e| failed(path, e))?;
         }
-        for path in [&self.run, &self.apps(), &self.data_dir()] {
+        for path in [&self.run, &self.apps()] {
             let mode = std::fs::Permissions::from_mode(0o700);
             std::fs::set_permissions(path, mode).map_err(|e| failed(path, e))?;
         }
@@ -98,11 +98,9 @@ impl Paths {
     pub(crate) fn log(&self) -> PathBuf {
         self.home.join("host.log")
     }
-    fn data_dir(&self) -> PathBuf {
-        self.home.join("data")
-    }
-    pub(crate) fn store(&self) -> PathBuf {
-        self.data_dir().join("queues.redb")
+    /// What an app's files are called, without their extensions.
+    pub(crate) fn store(&self, key: &str) -> PathBuf {
+        self.app(key).join("store")
     }
     pub(crate) fn apps(&self) -> PathBuf {
         self.home.join("apps")

@@ -70,7 +70,7 @@ impl App {
     pub(crate) fn view(&self) -> AppView {
         let record = self.record();
         let queue = |name: &String| {
-            let counts = self.place.store.counts(&self.place.queue(name));
+            let counts = self.place.store.counts(name);
             QueueView { name: name.clone(), waiting: counts.waiting, dead: counts.dead }
         };
         AppView {
@@ -248,13 +248,12 @@ impl App {
 
     async fn remove_queues(&self, names: Vec<String>, delete_data: bool) -> Result<()> {
         for name in names {
-            let queue = self.place.queue(&name);
-            let counts = self.place.store.counts(&queue);
+            let counts = self.place.store.counts(&name);
             if delete_data || (counts.waiting == 0 && counts.dead == 0) {
                 let mut record = self.record();
                 record.queues.remove(&name);
                 self.save(record)?;
-                self.place.store.clear(&queue).await?;
+                self.place.store.clear(&name).await?;
             }
         }
         Ok(())

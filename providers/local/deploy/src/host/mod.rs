@@ -34,7 +34,6 @@ use xcloud_serve::{Listener, Server, terminated};
 
 use self::api::{HostInfo, MAX_PACKAGE};
 use self::state::Host;
-use self::store::Store;
 use crate::config::Paths;
 
 /// How often the host looks whether it can still be reached.
@@ -80,7 +79,7 @@ fn run_alone(paths: Paths) -> Result<()> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(run(paths))?;
-    // Held to the end: the next host must not open the store before.
+    // Held to the end: the next host must not open a store before.
     drop(runtime);
     drop(file);
     Ok(())
@@ -94,8 +93,7 @@ async fn run(paths: Paths) -> Result<()> {
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
-    let store = Store::open(&paths.store())?;
-    let host = Host::new(paths, info, store);
+    let host = Host::new(paths, info);
     let (control, data) = (listen(&host.paths.control())?, listen(&host.paths.data())?);
     log(&format!("host {} runs as process {}", host.info.build, host.info.pid));
     let mut servers = JoinSet::new();
