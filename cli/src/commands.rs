@@ -8,6 +8,7 @@ mod destroy;
 mod invoke;
 mod logs;
 mod plan;
+mod queue;
 mod status;
 
 use std::path::{Path, PathBuf};
@@ -36,6 +37,7 @@ pub(crate) async fn run(args: &Args, printer: &Printer) -> Result<Done> {
         Verb::Logs(options) => logs::run(&project, args, options).await,
         Verb::Status => status::run(&project, args).await,
         Verb::Destroy(options) => destroy::run(&project, args, options, printer).await,
+        Verb::Queue(options) => queue::run(&project, args, options).await,
     }
 }
 
@@ -87,7 +89,7 @@ impl Project {
     /// The one provider of a verb that takes one.
     fn provider(&self, args: &Args) -> Result<Box<dyn registry::Deployable>> {
         match self.providers(args, &["local"])?.as_slice() {
-            [one] => registry::open(one),
+            [one] => registry::open(one, &self.manifest),
             many => {
                 let message = format!("this takes one provider, not {}: name it with -p", many.join(", "));
                 Err(Error::new(ErrorKind::Config, message))

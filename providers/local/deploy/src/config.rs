@@ -4,7 +4,9 @@ use std::ffi::OsString;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use xcloud_core::{Error, ErrorKind, Result};
 
@@ -13,6 +15,42 @@ const MAX_SOCKET: usize = 103;
 /// The longest file name in the run directory.
 const LONGEST_NAME: usize = "/control.sock".len() + 8;
 
+/// What the acknowledgement of a message or row survives.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// The end of the host's process, however it ends. A power cut may take the last seconds, and never more.
+    #[default]
+    Process,
+    /// A power cut too: what waits together is synced to disk together, before anyone is answered.
+    Fsync,
+}
+
+impl Durability {
+    /// The word in xcloud.toml and in plans.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Fsync => "fsync",
+        }
+    }
+}
+
+impl FromStr for Durability {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "process" => Ok(Self::Process),
+            "fsync" => Ok(Self::Fsync),
+            other => {
+                let message = format!("durability is \"process\" or \"fsync\", not {other:?}");
+                Err(Error::new(ErrorKind::Config, message))
+            }
+        }
+    }
+}
+
 /// Which host, and how to start it.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -20,6 +58,8 @@ pub struct Config {
     pub home: PathBuf,
     /// The program and arguments that run [`crate::host_main`]; the home directory is added as the last argument.
     pub host_command: Vec<OsString>,
+    /// What acknowledgements of the app's queues and tables survive; `None`: as it is.
+    pub durability: Option<Durability>,
 }
 
 impl Config {

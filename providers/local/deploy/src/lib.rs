@@ -11,7 +11,8 @@ mod operate;
 pub mod package;
 mod plan;
 mod provider;
+mod queues;
 
-pub use self::config::Config;
+pub use self::config::{Config, Durability};
 pub use self::host::host_main;
 pub use self::provider::Local;

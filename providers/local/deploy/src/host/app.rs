@@ -78,6 +78,7 @@ impl App {
             port: record.port,
             queues: record.queues.iter().map(queue).collect(),
             functions: self.current().map(|d| d.functions()).unwrap_or_default(),
+            durability: self.place.store.durability().unwrap_or_default(),
             manifest: record.manifest,
         }
     }

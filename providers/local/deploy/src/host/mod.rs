@@ -10,6 +10,7 @@ mod deployment;
 mod front;
 mod leftovers;
 mod logs;
+mod queues;
 mod release;
 mod runner;
 mod state;

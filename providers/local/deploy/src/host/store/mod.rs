@@ -17,13 +17,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, mpsc};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 use xcloud_core::{Error, Result};
 
 use self::keys::Kind;
 use self::tree::{Batch, Snapshot, Tree};
 use self::trouble::{Stored, Trouble};
+
+use crate::config::Durability;
 
 pub(crate) use self::queues::{Fate, Held};
 pub(crate) use self::rows::{Expect, Row};
@@ -36,17 +37,6 @@ const STEP: usize = 4096;
 const BEHIND: u64 = 8 * 1024 * 1024;
 /// How long the journal may wait for a checkpoint: with [`Durability::Process`], the most that a power cut takes.
 const QUIET: Duration = Duration::from_secs(5);
-
-/// What an acknowledgement survives.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Durability {
-    /// The end of the host's process, however it ends. Power cuts may take the last seconds, and never more.
-    #[default]
-    Process,
-    /// Power cuts too: every commit waits for the disk.
-    Fsync,
-}
 
 /// Something that is counted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -88,7 +78,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn now_ms() -> u64 {
+pub(super) fn now_ms() -> u64 {
     ms(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
