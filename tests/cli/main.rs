@@ -2,6 +2,7 @@
 //! and what it says to wrong input.
 
 mod deploy;
+mod durability;
 mod faults;
 mod input;
 mod packages;
