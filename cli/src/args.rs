@@ -96,6 +96,8 @@ pub(crate) enum Verb {
     Status,
     /// Take everything down
     Destroy(Destroy),
+    /// Look at queues, try failed messages again, throw messages away
+    Queue(Queue),
 }
 
 /// `xcloud new`
@@ -202,4 +204,43 @@ pub(crate) struct Destroy {
     /// Delete queues and buckets too, with what they hold
     #[arg(long)]
     pub delete_data: bool,
+}
+
+/// `xcloud queue`
+#[derive(Debug, Group)]
+pub(crate) struct Queue {
+    /// What to do with it
+    #[command(subcommand)]
+    pub verb: QueueVerb,
+}
+
+/// What `xcloud queue` can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum QueueVerb {
+    /// List queues: messages that wait, are in flight, were put aside
+    Ls,
+    /// Show the oldest messages, without taking them
+    Peek {
+        /// The queue
+        name: String,
+        /// Those that were put aside
+        #[arg(long)]
+        dead: bool,
+        /// At most so many
+        #[arg(short, long, value_name = "MESSAGES", default_value_t = 10)]
+        n: usize,
+    },
+    /// Let messages that were put aside wait again
+    Redrive {
+        /// The queue
+        name: String,
+    },
+    /// Remove the messages that wait
+    Purge {
+        /// The queue
+        name: String,
+        /// Those that were put aside, instead
+        #[arg(long)]
+        dead: bool,
+    },
 }

@@ -12,6 +12,7 @@ mod invoke;
 mod logs;
 mod new;
 mod plan;
+mod queue;
 mod status;
 
 use std::path::{Path, PathBuf};
@@ -42,6 +43,7 @@ pub(crate) async fn run(args: &Args, printer: &Printer) -> Result<Done> {
         Verb::Deploy(options) => deploy::run(&project()?, args, options, printer).await,
         Verb::Invoke(options) => invoke::run(&project()?, args, options).await,
         Verb::Logs(options) => logs::run(&project()?, args, options).await,
+        Verb::Queue(options) => queue::run(&project()?, args, options).await,
         Verb::Status => status::run(&project()?, args).await,
         Verb::Destroy(options) => destroy::run(&project()?, args, options, printer).await,
     }
@@ -100,7 +102,7 @@ impl Project {
     /// The one provider of a verb that takes one.
     fn provider(&self, args: &Args) -> Result<Box<dyn registry::Deployable>> {
         match self.providers(args, &["local"])?.as_slice() {
-            [one] => registry::open(one),
+            [one] => registry::open(one, &self.manifest),
             many => {
                 let message = format!("this takes one provider, not {}: name it with -p", many.join(", "));
                 Err(Error::new(ErrorKind::Config, message))

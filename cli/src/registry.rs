@@ -2,7 +2,9 @@
 
 use xcloud_core::spec::Spec;
 use xcloud_core::{Error, ErrorKind, Result};
-use xcloud_deploy::{Artifact, Binary, Finding, Operate, Provider, Stage};
+use xcloud_deploy::{Artifact, Binary, Finding, Operate, Provider, Queues, Stage};
+
+use crate::config::Manifest;
 
 /// Starts the local host. Not for typing.
 #[cfg(feature = "local")]
@@ -32,8 +34,8 @@ pub(crate) const PACKAGES: &[(&str, Package, Check)] = &[
 ];
 
 /// A provider that can be deployed to.
-pub(crate) trait Deployable: Provider + Operate {}
-impl<T: Provider + Operate> Deployable for T {}
+pub(crate) trait Deployable: Provider + Operate + Queues {}
+impl<T: Provider + Operate + Queues> Deployable for T {}
 
 /// The names, checked; `all` is every provider of this build.
 ///
@@ -83,13 +85,14 @@ fn entry(name: &str) -> Result<&'static (&'static str, Package, Check)> {
 ///
 /// # Errors
 /// [`ErrorKind::Config`]: so far only the local one can be deployed to.
-pub(crate) fn open(name: &str) -> Result<Box<dyn Deployable>> {
+pub(crate) fn open(name: &str, manifest: &Manifest) -> Result<Box<dyn Deployable>> {
     #[cfg(feature = "local")]
     if name == "local" {
         let home = xcloud_local_deploy::Config::default_home(|name| std::env::var(name).ok())?;
         let program = std::env::current_exe()?;
         let host_command = vec![program.into_os_string(), HOST_VERB.into()];
-        let config = xcloud_local_deploy::Config { home, host_command };
+        let durability = manifest.durability.as_deref().map(str::parse).transpose()?;
+        let config = xcloud_local_deploy::Config { home, host_command, durability };
         return Ok(Box::new(xcloud_local_deploy::Local::new(config)));
     }
     let message = format!(

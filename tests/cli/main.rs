@@ -4,6 +4,7 @@
 mod check;
 mod deploy;
 mod dev;
+mod durability;
 mod faults;
 mod input;
 mod packages;

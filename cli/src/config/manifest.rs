@@ -22,6 +22,8 @@ pub(crate) struct Manifest {
     pub stages: BTreeMap<String, (String, StageTable)>,
     /// What must not be exceeded.
     pub budget: Budget,
+    /// `providers.local.durability`: `process` or `fsync`.
+    pub durability: Option<String>,
 }
 
 /// By function: where it is written, and what is set.
@@ -77,12 +79,12 @@ impl Manifest {
             let project = file.table("project", project)?;
             let build = file.table("build", build)?.unwrap_or_default();
             let functions = file.named("functions", |_, table| function(table))?;
-            file.table("providers", providers)?;
+            let durability = file.table("providers", providers)?.flatten();
             let stages = file.named("stages", |_, table| stage(table))?;
             let budget = file.table("budget", budget)?.unwrap_or_default();
             file.end()?;
             let (name, provider) = project.unwrap_or_default();
-            Ok(Self { name, provider, build, functions, stages, budget })
+            Ok(Self { name, provider, build, functions, stages, budget, durability })
         })
     }
 }
@@ -133,13 +135,17 @@ fn stage(table: &Table<'_>) -> Result<StageTable> {
 }
 
 /// What the providers' deployments will read; checked now, so that a typing error does not wait for them.
-fn providers(table: &Table<'_>) -> Result<()> {
+fn providers(table: &Table<'_>) -> Result<Option<String>> {
     table.table("aws", |t| texts(t, &["region", "profile", "endpoint"]))?;
     table.table("azure", |t| texts(t, &["subscription", "resource_group", "location", "endpoint"]))?;
     table.table("gcp", |t| texts(t, &["project", "region", "endpoint"]))?;
     table.table("alibaba", |t| texts(t, &["region", "endpoint"]))?;
-    table.table("local", |_| Ok(()))?;
-    Ok(())
+    Ok(table.table("local", local)?.flatten())
+}
+
+fn local(table: &Table<'_>) -> Result<Option<String>> {
+    let known = |text: &str| ["process", "fsync"].contains(&text).then(|| text.to_owned());
+    table.parsed("durability", "\"process\" or \"fsync\"", known)
 }
 
 fn texts(table: &Table<'_>, keys: &[&'static str]) -> Result<()> {

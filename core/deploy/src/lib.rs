@@ -7,9 +7,11 @@ pub mod operate;
 pub mod package;
 pub mod plan;
 pub mod provider;
+pub mod queues;
 
 pub use self::operate::{Invoke, Invoked, LogLine, LogQuery, Operate, Status, Take};
 pub use self::plan::{Action, Change, FieldChange, Plan, Resource};
 pub use self::provider::{
     Artifact, Binary, Capability, Desired, Finding, Level, Observed, Progress, Provider, Stage, Step,
 };
+pub use self::queues::{Peek, Peeked, QueueStatus, Queues};

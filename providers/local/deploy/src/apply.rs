@@ -71,6 +71,7 @@ pub(crate) async fn publish(local: &Local, desired: &Desired) -> Result<()> {
         manifest,
         base: local.base(&key),
         delete_data: desired.delete_data,
+        durability: local.durability,
     };
     let answer: Value = local.control.post(&app_path(&key, "/publish"), &publish).await?;
     local.observed(&key, answer["version"].as_u64().unwrap_or(publish.base + 1));

@@ -12,8 +12,9 @@ mod operate;
 pub mod package;
 mod plan;
 mod provider;
+mod queues;
 
-pub use self::config::Config;
+pub use self::config::{Config, Durability};
 pub use self::host::embedded::{Embedded, Program, Served};
 pub use self::host::follow::Follower;
 pub use self::host::host_main;

@@ -7,11 +7,15 @@ use xcloud_core::spec::{FunctionSpec, TriggerSpec};
 use xcloud_deploy::{Observed, Resource};
 use xcloud_local::binding::DEFAULT_BATCH;
 
-use crate::host::api::AppView;
+use crate::config::Durability;
+use crate::host::api::{AppView, QueueView};
 
 /// The resources of an app that is there.
 pub(crate) fn observed(view: &AppView) -> Observed {
-    let queues = view.queues.iter().map(|queue| queue_resource(&queue.name, queue.waiting + queue.dead > 0));
+    let queue = |queue: &QueueView| {
+        queue_resource(&queue.name, Some(view.durability), queue.waiting + queue.dead > 0)
+    };
+    let queues = view.queues.iter().map(queue);
     let functions = view.manifest.iter().flat_map(|manifest| {
         manifest.functions.iter().map(|function| function_resource(function, &manifest.binary_sha256))
     });
@@ -26,8 +30,12 @@ pub(crate) fn url(view: &AppView) -> Option<String> {
 }
 
 /// A queue as a plan compares it.
-pub(crate) fn queue_resource(name: &str, data: bool) -> Resource {
-    Resource { id: format!("queue/{name}"), fields: BTreeMap::new(), data }
+pub(crate) fn queue_resource(name: &str, durability: Option<Durability>, data: bool) -> Resource {
+    Resource { id: format!("queue/{name}"), fields: kept(durability), data }
+}
+
+fn kept(durability: Option<Durability>) -> BTreeMap<String, Value> {
+    durability.map(|durability| ("durability".to_owned(), durability.as_str().into())).into_iter().collect()
 }
 
 /// A function as a plan compares it. Settings that are not named are left out.

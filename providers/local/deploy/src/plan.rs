@@ -5,12 +5,13 @@ use xcloud_core::spec::FunctionSpec;
 use xcloud_deploy::plan::diff;
 use xcloud_deploy::{Desired, Observed, Plan, Resource};
 
+use crate::config::Durability;
 use crate::observe::{function_resource, queue_resource};
 
 /// Compares. Queues come first, so that a function's queue is there before it.
-pub(crate) fn plan(desired: &Desired, observed: &Observed) -> Plan {
+pub(crate) fn plan(desired: &Desired, observed: &Observed, durability: Option<Durability>) -> Plan {
     let binary = desired.artifact.as_ref().map_or("", |artifact| &artifact.binary.sha256);
-    let queues = desired.spec.queues.iter().map(|name| queue_resource(name, false));
+    let queues = desired.spec.queues.iter().map(|name| queue_resource(name, durability, false));
     let functions = desired.spec.functions.iter().map(|function| {
         let mut wanted = function_resource(function, binary);
         unset(&mut wanted, function, observed);
@@ -84,7 +85,12 @@ mod tests {
                 queues,
             }),
             functions: Vec::new(),
+            durability: Durability::Process,
         }
+    }
+
+    fn plan(desired: &Desired, observed: &Observed) -> Plan {
+        super::plan(desired, observed, None)
     }
 
     fn actions(plan: &Plan) -> Vec<(Action, &str)> {
@@ -123,6 +129,14 @@ mod tests {
             (field.path.as_str(), &field.before, &field.after),
             ("env.LOG", &"info".into(), &Value::Null)
         );
+    }
+
+    #[test]
+    fn durability_is_left_alone_unless_it_is_configured() {
+        let now = observed(&view(spec(None), 0));
+        assert!(super::plan(&desired(spec(None), "a"), &now, Some(Durability::Process)).is_empty());
+        let plan = super::plan(&desired(spec(None), "a"), &now, Some(Durability::Fsync));
+        assert_eq!((plan.count(Action::Update), plan.changes[0].fields[0].path.as_str()), (1, "durability"));
     }
 
     #[test]

@@ -12,12 +12,13 @@ use xcloud_deploy::{
 };
 
 use crate::client::{Control, app_path};
-use crate::config::Config;
+use crate::config::{Config, Durability};
 use crate::host::api::{AppView, app_key};
 
 /// The local provider. Talks to the host of its home directory, which it starts when it needs one.
 pub struct Local {
     pub(crate) control: Control,
+    pub(crate) durability: Option<Durability>,
     /// Versions that plans were made against, by app.
     bases: Mutex<HashMap<String, u64>>,
     uploads: Mutex<HashSet<(String, String)>>,
@@ -26,7 +27,8 @@ pub struct Local {
 impl Local {
     /// A provider for a host; contacts none before it is asked something.
     pub fn new(config: Config) -> Self {
-        Self { control: Control::new(config), bases: Mutex::default(), uploads: Mutex::default() }
+        let durability = config.durability;
+        Self { durability, control: Control::new(config), bases: Mutex::default(), uploads: Mutex::default() }
     }
 
     /// Fails when nothing is there: nobody needs a host to learn that.
@@ -104,7 +106,7 @@ impl Provider for Local {
     }
 
     fn plan(&self, desired: &Desired, observed: &Observed) -> Plan {
-        crate::plan::plan(desired, observed)
+        crate::plan::plan(desired, observed, self.durability)
     }
 
     async fn apply(&self, step: &Step<'_>) -> Result<()> {

@@ -5,6 +5,8 @@ use xcloud_core::spec::FunctionSpec;
 use xcloud_core::{Error, ErrorKind, Result};
 use xcloud_deploy::Stage;
 
+use crate::config::Durability;
+
 /// First part of every path; another number is another, incompatible language.
 pub(crate) const VERSION: &str = "/v1";
 /// The largest package that the host takes.
@@ -38,6 +40,9 @@ pub(crate) struct Publish {
     /// The version that the plan was made against: another one means that someone else deployed meanwhile.
     pub(crate) base: u64,
     pub(crate) delete_data: bool,
+    /// What acknowledgements survive; absent: as it is.
+    #[serde(default)]
+    pub(crate) durability: Option<Durability>,
 }
 
 /// An app as it is.
@@ -49,6 +54,9 @@ pub(crate) struct AppView {
     pub(crate) manifest: Option<Manifest>,
     pub(crate) functions: Vec<FunctionView>,
     pub(crate) queues: Vec<QueueView>,
+    /// What acknowledgements survive.
+    #[serde(default)]
+    pub(crate) durability: Durability,
 }
 
 /// A function as it is.

@@ -70,7 +70,7 @@ impl App {
     pub(crate) fn view(&self) -> AppView {
         let record = self.record();
         let queue = |name: &String| {
-            let counts = self.place.store.counts(&self.place.queue(name));
+            let counts = self.place.store.counts(name);
             QueueView { name: name.clone(), waiting: counts.waiting, dead: counts.dead }
         };
         AppView {
@@ -78,6 +78,7 @@ impl App {
             port: record.port,
             queues: record.queues.iter().map(queue).collect(),
             functions: self.current().map(|d| d.functions()).unwrap_or_default(),
+            durability: self.place.store.durability().unwrap_or_default(),
             manifest: record.manifest,
         }
     }
@@ -259,13 +260,12 @@ impl App {
 
     async fn remove_queues(&self, names: Vec<String>, delete_data: bool) -> Result<()> {
         for name in names {
-            let queue = self.place.queue(&name);
-            let counts = self.place.store.counts(&queue);
+            let counts = self.place.store.counts(&name);
             if delete_data || (counts.waiting == 0 && counts.dead == 0) {
                 let mut record = self.record();
                 record.queues.remove(&name);
                 self.save(record)?;
-                self.place.store.clear(&queue).await?;
+                self.place.store.clear(&name).await?;
             }
         }
         Ok(())

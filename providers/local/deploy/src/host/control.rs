@@ -51,6 +51,9 @@ async fn route(host: &Arc<Host>, request: Request<Bytes>) -> Result<Response> {
             host.app_or_new(key)?.create_queue(name)?;
             ok(&json!({}))
         }
+        (_, ["apps", key, "queues", rest @ ..]) => {
+            super::queues::answer(&*host.app(key)?, &parts.method, rest, query).await
+        }
         (&Method::POST, ["apps", key, "publish"]) => publish(host, key, &body).await,
         (&Method::GET, ["apps", key, "logs"]) => read_logs(host, key, query),
         (&Method::POST, ["apps", key, "functions", name, "invoke"]) => invoke(host, key, name, body).await,
@@ -58,7 +61,7 @@ async fn route(host: &Arc<Host>, request: Request<Bytes>) -> Result<Response> {
     }
 }
 
-fn ok(value: &impl serde::Serialize) -> Result<Response> {
+pub(super) fn ok(value: &impl serde::Serialize) -> Result<Response> {
     Ok(answer_json(StatusCode::OK, value))
 }
 
@@ -67,7 +70,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
         .map_err(|e| Error::bad_request(format!("the request is not understood: {e}")))
 }
 
-fn parameter(query: &str, name: &str) -> Option<String> {
+pub(super) fn parameter(query: &str, name: &str) -> Option<String> {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| form_decode(value).into_owned())
 }
@@ -106,6 +109,9 @@ async fn publish(host: &Arc<Host>, key: &str, body: &[u8]) -> Result<Response> {
         return Err(Error::bad_request("the stage is not that of the path"));
     }
     let (app, taken) = (host.app_or_new(key)?, host.ports_but(key));
+    if let Some(durability) = publish.durability {
+        app.place().store.set_durability(durability).await?;
+    }
     let published = tokio::spawn(async move { app.publish(publish, &taken).await });
     let version = published.await.map_err(|e| Error::handler(e.to_string()))??;
     ok(&json!({ "version": version }))

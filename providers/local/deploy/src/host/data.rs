@@ -27,7 +27,7 @@ async fn send(host: &Host, request: &Request<Bytes>) -> Result<Vec<String>> {
     if !known {
         return Err(Error::not_found(format!("app {} has no queue `{queue}`", app.place().key)));
     }
-    app.place().store.send(&app.place().queue(&queue), messages(request.body())?).await
+    app.place().store.send(&queue, messages(request.body())?).await
 }
 
 /// App and queue of `POST /v1/queues/<app>/<queue>`.

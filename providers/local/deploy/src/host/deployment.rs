@@ -33,20 +33,15 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    pub(crate) fn new(paths: &Paths, key: &str, store: Store) -> Self {
+    pub(crate) fn new(paths: &Paths, key: &str) -> Self {
         Self {
             key: key.to_owned(),
             directory: paths.app(key),
             run: paths.run().to_owned(),
             data_socket: paths.data(),
-            store,
+            store: Store::new(paths.store(key)),
             logs: Arc::default(),
         }
-    }
-
-    /// A queue's name in the store.
-    pub(crate) fn queue(&self, name: &str) -> String {
-        format!("{}/{name}", self.key)
     }
 
     /// The directory of the app's logs.
@@ -137,7 +132,7 @@ impl Deployment {
             };
             let delivery = Delivery {
                 store: place.store.clone(),
-                queue: place.queue(queue),
+                queue: queue.clone(),
                 function: function.name.clone(),
                 runner,
                 batch: usize::try_from(batch.unwrap_or(DEFAULT_BATCH).max(1)).unwrap_or(usize::MAX),

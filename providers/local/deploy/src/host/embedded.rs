@@ -93,7 +93,8 @@ impl Embedded {
             queues: spec.queues.clone(),
         };
         let base = app.record().version;
-        let publish = Publish { stage: self.stage.clone(), manifest, base, delete_data: false };
+        let publish =
+            Publish { stage: self.stage.clone(), manifest, base, delete_data: false, durability: None };
         let (published, taken) = (Arc::clone(&app), self.host.ports_but(&self.key));
         // In a task of its own: a caller that goes away in the middle does not leave it half done.
         let version = tokio::spawn(async move { published.publish(publish, &taken).await });

@@ -12,6 +12,7 @@ pub(crate) mod follow;
 mod front;
 mod leftovers;
 mod logs;
+mod queues;
 mod release;
 mod runner;
 mod state;
@@ -36,7 +37,6 @@ use xcloud_serve::{Listener, Server, terminated};
 
 use self::api::{HostInfo, MAX_PACKAGE};
 use self::state::Host;
-use self::store::Store;
 use crate::config::Paths;
 
 /// How often the host looks whether it can still be reached.
@@ -87,7 +87,7 @@ fn run_alone(paths: Paths) -> Result<()> {
     let Some(file) = lock(&paths)? else { return Ok(()) };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(run(paths))?;
-    // Held to the end: the next host must not open the store before.
+    // Held to the end: the next host must not open a store before.
     drop(runtime);
     drop(file);
     Ok(())
@@ -117,8 +117,7 @@ async fn begin(paths: Paths) -> Result<(Arc<Host>, JoinSet<()>)> {
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
-    let store = Store::open(&paths.store())?;
-    let host = Host::new(paths, info, store);
+    let host = Host::new(paths, info);
     let (control, data) = (listen(&host.paths.control())?, listen(&host.paths.data())?);
     let mut servers = JoinSet::new();
     servers.spawn(serve(&host, data, MAX_SEND, data::answer));
