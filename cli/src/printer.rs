@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use xcloud_core::{Error, Result};
+use xcloud_core::Error;
 use xcloud_deploy::{Action, Change, Plan, Progress, State};
 
 use crate::args::{Args, Color, Output};
