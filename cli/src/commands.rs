@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use xcloud_core::spec::Spec;
 use xcloud_core::{Error, ErrorKind, Result};
-use xcloud_deploy::{Artifact, Binary, Stage, package};
+use xcloud_deploy::{Artifact, Binary, Desired, Plan, Stage, engine, package};
 
 use crate::args::{self, Args, Verb};
 use crate::config::{Manifest, Source, resolve};
@@ -164,6 +164,32 @@ impl Project {
 
     fn resource(&self, function: &str) -> String {
         format!("{}-{}-{function}", self.stage.project, self.stage.stage)
+    }
+}
+
+/// Applies a plan. The first Ctrl-C lets the steps on their way end and begins no more; the second ends at once.
+async fn apply(
+    provider: &dyn registry::Deployable,
+    plan: &Plan,
+    desired: &Desired,
+    printer: &Printer,
+) -> Result<()> {
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let options = engine::Options { stop: stopped, ..engine::Options::default() };
+    let apply = engine::apply(provider, plan, desired, &options, printer);
+    let interrupted = async {
+        xcloud_serve::terminated()?.await;
+        printer.note("stopping after the steps on their way; again to stop at once");
+        stop.send_replace(true);
+        xcloud_serve::terminated()?.await;
+        Err(Error::new(
+            ErrorKind::Cancelled,
+            "stopped in the middle of a step; the same command goes on from here",
+        ))
+    };
+    tokio::select! {
+        result = apply => result,
+        result = interrupted => result,
     }
 }
 

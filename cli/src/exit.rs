@@ -23,6 +23,7 @@ pub(crate) fn code(error: &Error) -> u8 {
     match error.kind() {
         ErrorKind::Config => USAGE,
         ErrorKind::Unauthorized | ErrorKind::Forbidden => CREDENTIALS,
+        ErrorKind::Cancelled => INTERRUPTED,
         _ => FAILED,
     }
 }

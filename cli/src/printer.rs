@@ -2,10 +2,11 @@
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use xcloud_core::{Error, Result};
-use xcloud_deploy::{Action, Change, Plan, Progress};
+use xcloud_core::Error;
+use xcloud_deploy::{Action, Change, Plan, Progress, State};
 
 use crate::args::{Args, Color, Output};
 use crate::exit;
@@ -120,11 +121,18 @@ impl Printer {
 }
 
 impl Progress for Printer {
-    fn begin(&self, _: &Change) {}
-
-    fn end(&self, change: &Change, result: &Result<()>, seconds: f64) {
-        let mark = if result.is_ok() { self.paint("32", "done") } else { self.paint("31", "failed") };
-        self.note(&format!("{mark} {} ({seconds:.2} s)", change.resource));
+    fn step(&self, change: &Change, state: State<'_>, since: Duration) {
+        let (color, word, why) = match state {
+            // A line of its own is for what has ended; what runs is seen by what is missing.
+            State::Running => return,
+            State::Warning(error) => ("33", "waiting", Some(error.to_string())),
+            State::Done => ("32", "done", None),
+            State::Failed(error) => ("31", "failed", Some(error.to_string())),
+            State::Skipped => ("2", "skipped", None),
+        };
+        let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+        let seconds = since.as_secs_f64();
+        self.note(&format!("{} {} ({seconds:.2} s){why}", self.paint(color, word), change.resource));
     }
 }
 

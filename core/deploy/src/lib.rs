@@ -12,6 +12,6 @@ pub mod queues;
 pub use self::operate::{Invoke, Invoked, LogLine, LogQuery, Operate, Status, Take};
 pub use self::plan::{Action, Change, FieldChange, Plan, Resource};
 pub use self::provider::{
-    Artifact, Binary, Capability, Desired, Finding, Level, Observed, Progress, Provider, Stage, Step,
+    Artifact, Binary, Capability, Desired, Finding, Level, Observed, Progress, Provider, Stage, State, Step,
 };
 pub use self::queues::{Peek, Peeked, QueueStatus, Queues};

@@ -31,7 +31,7 @@ pub(crate) fn url(view: &AppView) -> Option<String> {
 
 /// A queue as a plan compares it.
 pub(crate) fn queue_resource(name: &str, durability: Option<Durability>, data: bool) -> Resource {
-    Resource { id: format!("queue/{name}"), fields: kept(durability), data }
+    Resource { id: format!("queue/{name}"), fields: kept(durability), data, needs: Vec::new() }
 }
 
 fn kept(durability: Option<Durability>) -> BTreeMap<String, Value> {
@@ -63,5 +63,10 @@ pub(crate) fn function_resource(function: &FunctionSpec, binary_sha256: &str) ->
     fields.extend(settings.public.map(|public| ("public".to_owned(), Value::from(public))));
     let env = settings.env.iter().flatten();
     fields.extend(env.map(|(name, value)| (format!("env.{name}"), Value::from(value.as_str()))));
-    Resource { id: format!("function/{}", function.name), fields, data: false }
+    let takes = match &function.trigger {
+        TriggerSpec::Queue { queue, .. } => Some(queue),
+        _ => None,
+    };
+    let needs = function.sends.iter().chain(takes).map(|queue| format!("queue/{queue}")).collect();
+    Resource { id: format!("function/{}", function.name), fields, data: false, needs }
 }
