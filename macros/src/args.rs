@@ -21,6 +21,8 @@ pub(crate) struct Args {
     pub(crate) sends_span: Option<Span>,
     pub(crate) tables: Vec<LitStr>,
     pub(crate) tables_span: Option<Span>,
+    /// Keys whose names could not be read: nobody knows how many they would be.
+    pub(crate) unread: Vec<&'static str>,
     pub(crate) errors: Vec<Error>,
 }
 
@@ -71,6 +73,7 @@ impl Args {
             sends_span: None,
             tables: Vec::new(),
             tables_span: None,
+            unread: Vec::new(),
             errors: Vec::new(),
         };
         let empty = tokens.is_empty();
@@ -130,9 +133,11 @@ impl Args {
             ("raw", _) => self.errors.push(Error::new(span, "`raw` takes no value")),
             ("batch", _) => self.errors.push(Error::new(span, "write `batch = 10`")),
             ("sends", _) => {
+                self.unread.push("sends");
                 self.errors.push(Error::new(span, "write `sends = \"name\"` or `sends = [\"a\", \"b\"]`"))
             }
             ("tables", _) => {
+                self.unread.push("tables");
                 self.errors.push(Error::new(span, "write `tables = \"name\"` or `tables = [\"a\", \"b\"]`"))
             }
             (unknown, _) => {

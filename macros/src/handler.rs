@@ -41,7 +41,7 @@ fn check_names(args: &Args, shape: &Shape, errors: &mut Vec<Error>) {
         [("sends", "Sender", "its queue's", sends), ("tables", "Table", "its", tables)]
     {
         let message = match (names, arguments) {
-            (names, arguments) if names == arguments => continue,
+            (names, arguments) if names == arguments || args.unread.contains(&key) => continue,
             (0, _) => format!("a `{ty}` argument needs {what} name: add `{key} = \"name\"`"),
             (_, 0) if key == "sends" => "`sends` needs a `Sender<T>` argument to send with".to_owned(),
             (_, 0) => format!("`{key}` needs a `{ty}<T>` argument to read and write with"),
