@@ -47,6 +47,10 @@ impl<S: Send + Sync + 'static> Functions<S> {
                 descriptor.sends.len() == <F::Args as crate::FromContext<S>>::SENDS,
                 "the handler has not one name in `sends` for each `Sender` argument"
             );
+            assert!(
+                descriptor.tables.len() == <F::Args as crate::FromContext<S>>::TABLES,
+                "the handler has not one name in `tables` for each `Table` argument"
+            );
         }
         self.0.push(Box::new(Entry::<F>(PhantomData)));
         self
@@ -138,12 +142,15 @@ impl<S: Send + Sync + 'static> App<S> {
             name: spec::HTTP_FUNCTION.to_owned(),
             trigger: TriggerSpec::Raw,
             sends: Vec::new(),
+            tables: Vec::new(),
             settings: Settings::default(),
         };
-        let (mut routes, mut others, mut queues) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut routes, mut others, mut queues, mut all_tables) = (vec![], vec![], vec![], vec![]);
         for descriptor in self.functions.iter().map(|f| f.descriptor()) {
-            let sends: Vec<String> = descriptor.sends.iter().map(|&s| s.to_owned()).collect();
+            let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<String>>();
+            let (sends, tables) = (owned(descriptor.sends), owned(descriptor.tables));
             queues.extend(sends.iter().cloned());
+            all_tables.extend(tables.iter().cloned());
             let trigger = match descriptor.trigger {
                 Trigger::Http { method, path } => {
                     let method = method.map(str::to_owned);
@@ -153,6 +160,7 @@ impl<S: Send + Sync + 'static> App<S> {
                         handler: descriptor.name.to_owned(),
                     });
                     http.sends.extend(sends);
+                    http.tables.extend(tables);
                     continue;
                 }
                 Trigger::Queue { queue, batch } => {
@@ -162,19 +170,23 @@ impl<S: Send + Sync + 'static> App<S> {
                 Trigger::Raw => TriggerSpec::Raw,
             };
             let name = env::cloud_name(descriptor.name);
-            others.push(FunctionSpec { name, trigger, sends, settings: Settings::default() });
+            others.push(FunctionSpec { name, trigger, sends, tables, settings: Settings::default() });
         }
         let mut functions = Vec::with_capacity(others.len() + 1);
         if !routes.is_empty() || self.mounted.is_some() {
-            http.sends.sort();
-            http.sends.dedup();
+            for names in [&mut http.sends, &mut http.tables] {
+                names.sort();
+                names.dedup();
+            }
             http.trigger = TriggerSpec::Http { routes, mounted: self.mounted.is_some() };
             functions.push(http);
         }
         functions.extend(others);
-        queues.sort();
-        queues.dedup();
-        Spec { version: spec::VERSION, functions, queues }
+        for names in [&mut queues, &mut all_tables] {
+            names.sort();
+            names.dedup();
+        }
+        Spec { version: spec::VERSION, functions, queues, tables: all_tables }
     }
 
     /// The app with its state type erased, as rooms take it.

@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result, Settlement};
 use crate::event::{Decoded, Event, Incoming, TriggerKind};
 use crate::outcome::{BatchOutcome, IntoOutcome, Outcome, Output};
 use crate::queue::{BoxFuture, Sender};
+use crate::table::Table;
 
 /// What `#[handler]` says about a function.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +23,8 @@ pub struct Descriptor {
     pub trigger: Trigger,
     /// The queues it sends to, in the order of its `Sender` arguments.
     pub sends: &'static [&'static str],
+    /// The tables it uses, in the order of its `Table` arguments.
+    pub tables: &'static [&'static str],
 }
 
 /// What calls a function, with the data that the attribute gives.
@@ -59,7 +62,7 @@ impl Trigger {
 
 /// A handler as the attribute describes it; implemented by the braced struct beside the fn.
 pub trait Function<S>: Send + Sync + 'static {
-    /// Name, trigger, queues it sends to.
+    /// Name, trigger, queues it sends to, tables it uses.
     const DESCRIPTOR: Descriptor;
     /// The first argument.
     type Event: Event;
@@ -76,11 +79,13 @@ pub trait Function<S>: Send + Sync + 'static {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a handler argument",
     label = "not a handler argument",
-    note = "the first argument is the event; the others, in any order, are `State<T>`, `Sender<T>` and `Context`"
+    note = "the first argument is the event; the others, in any order, are `State<T>`, `Sender<T>`, `Table<T>` and `Context`"
 )]
 pub trait FromContext<S>: Sized {
     /// How many of the attribute's `sends` names it takes.
     const SENDS: usize = 0;
+    /// How many of the attribute's `tables` names it takes.
+    const TABLES: usize = 0;
 
     /// Makes the argument for one call.
     ///
@@ -95,6 +100,7 @@ pub struct Args<'a, S> {
     cx: &'a Context,
     state: &'a Arc<S>,
     sends: std::slice::Iter<'static, &'static str>,
+    tables: std::slice::Iter<'static, &'static str>,
 }
 
 impl<S> FromContext<S> for Context {
@@ -113,6 +119,19 @@ impl<S, T: Send + 'static> FromContext<S> for Sender<T> {
             .next()
             .ok_or_else(|| Error::new(ErrorKind::Config, "more `Sender` arguments than names in `sends`"))?;
         Ok(Self::open(queue, &args.cx.instance().bindings))
+    }
+}
+
+impl<S, T: Send + 'static> FromContext<S> for Table<T> {
+    const TABLES: usize = 1;
+
+    fn from_context(args: &mut Args<'_, S>) -> Result<Self> {
+        // As for `Sender`.
+        let table = args
+            .tables
+            .next()
+            .ok_or_else(|| Error::new(ErrorKind::Config, "more `Table` arguments than names in `tables`"))?;
+        Ok(Self::open(table, &args.cx.instance().bindings))
     }
 }
 
@@ -157,6 +176,7 @@ macro_rules! tuple_args {
     ($($name:ident)*) => {
         impl<S, $($name: FromContext<S>),*> FromContext<S> for ($($name,)*) {
             const SENDS: usize = 0 $(+ $name::SENDS)*;
+            const TABLES: usize = 0 $(+ $name::TABLES)*;
 
             #[allow(unused_variables, reason = "the empty tuple uses none")]
             fn from_context(args: &mut Args<'_, S>) -> Result<Self> {
@@ -208,7 +228,8 @@ async fn attempt<S, F: Function<S>>(incoming: Incoming, cx: &Context, state: &Ar
         Incoming::Queue(batch) => batch.messages.iter().map(|m| m.id.clone()).collect(),
         _ => Vec::new(),
     };
-    let mut args = Args { cx, state, sends: F::DESCRIPTOR.sends.iter() };
+    let Descriptor { sends, tables, .. } = F::DESCRIPTOR;
+    let mut args = Args { cx, state, sends: sends.iter(), tables: tables.iter() };
     let (decoded, args) = match F::Event::from_incoming(incoming)
         .and_then(|decoded| Ok((decoded, F::Args::from_context(&mut args)?)))
     {

@@ -20,6 +20,9 @@ pub struct Spec {
     pub functions: Vec<FunctionSpec>,
     /// The queues that functions take from or send to, by name.
     pub queues: Vec<String>,
+    /// The tables that functions use, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<String>,
 }
 
 impl Spec {
@@ -39,6 +42,9 @@ pub struct FunctionSpec {
     /// The queues it sends to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sends: Vec<String>,
+    /// The tables it uses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<String>,
     /// What the configuration says about it.
     #[serde(default)]
     pub settings: Settings,

@@ -1,4 +1,4 @@
-//! The attribute's arguments: `http = "…"`, `queue = "…"`, `raw`, `batch = N`, `sends = …`.
+//! The attribute's arguments: `http = "…"`, `queue = "…"`, `raw`, `batch = N`, `sends = …`, `tables = …`.
 
 use proc_macro2::{Span, TokenStream};
 use syn::parse::{Parse, ParseStream, Parser};
@@ -19,10 +19,14 @@ pub(crate) struct Args {
     batch_span: Option<Span>,
     pub(crate) sends: Vec<LitStr>,
     pub(crate) sends_span: Option<Span>,
+    pub(crate) tables: Vec<LitStr>,
+    pub(crate) tables_span: Option<Span>,
+    /// Keys whose names could not be read: nobody knows how many they would be.
+    pub(crate) unread: Vec<&'static str>,
     pub(crate) errors: Vec<Error>,
 }
 
-const KEYS: [&str; 5] = ["http", "queue", "raw", "batch", "sends"];
+const KEYS: [&str; 6] = ["http", "queue", "raw", "batch", "sends", "tables"];
 const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
 
 /// One `key` or `key = value`.
@@ -67,6 +71,9 @@ impl Args {
             batch_span: None,
             sends: Vec::new(),
             sends_span: None,
+            tables: Vec::new(),
+            tables_span: None,
+            unread: Vec::new(),
             errors: Vec::new(),
         };
         let empty = tokens.is_empty();
@@ -106,7 +113,7 @@ impl Args {
         match (key.to_string().as_str(), value) {
             ("http", Some(Value::Text(text))) => self.http(&text, span),
             ("queue", Some(Value::Text(text))) => {
-                self.check_queue(&text);
+                self.check_name(&text, "queue");
                 self.set_trigger(Trigger::Queue { queue: text.value() }, span);
             }
             ("raw", None) => self.set_trigger(Trigger::Raw, span),
@@ -119,12 +126,19 @@ impl Args {
             },
             ("sends", Some(Value::Text(text))) => self.sends(vec![text], span),
             ("sends", Some(Value::List(list))) => self.sends(list, span),
+            ("tables", Some(Value::Text(text))) => self.tables(vec![text], span),
+            ("tables", Some(Value::List(list))) => self.tables(list, span),
             ("http", _) => self.errors.push(Error::new(span, "write `http = \"POST /path\"`")),
             ("queue", _) => self.errors.push(Error::new(span, "write `queue = \"name\"`")),
             ("raw", _) => self.errors.push(Error::new(span, "`raw` takes no value")),
             ("batch", _) => self.errors.push(Error::new(span, "write `batch = 10`")),
             ("sends", _) => {
+                self.unread.push("sends");
                 self.errors.push(Error::new(span, "write `sends = \"name\"` or `sends = [\"a\", \"b\"]`"))
+            }
+            ("tables", _) => {
+                self.unread.push("tables");
+                self.errors.push(Error::new(span, "write `tables = \"name\"` or `tables = [\"a\", \"b\"]`"))
             }
             (unknown, _) => {
                 let near = KEYS.iter().find(|k| near(k, unknown)).map(|k| format!("; did you mean `{k}`?"));
@@ -166,14 +180,22 @@ impl Args {
 
     fn sends(&mut self, list: Vec<LitStr>, span: Span) {
         for name in &list {
-            self.check_queue(name);
+            self.check_name(name, "queue");
         }
         self.sends = list;
         self.sends_span = Some(span);
     }
 
+    fn tables(&mut self, list: Vec<LitStr>, span: Span) {
+        for name in &list {
+            self.check_name(name, "table");
+        }
+        self.tables = list;
+        self.tables_span = Some(span);
+    }
+
     /// The strictest of the clouds: Azure storage queues take 3 to 63 of `a-z0-9-`; 40 leave room for project and stage.
-    fn check_queue(&mut self, text: &LitStr) {
+    fn check_name(&mut self, text: &LitStr, what: &str) {
         let name = text.value();
         let fits = name.len() >= 3
             && name.len() <= 40
@@ -183,7 +205,7 @@ impl Args {
             && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
         if !fits {
             let message = format!(
-                "`{name}` cannot be a queue's name on every cloud: 3 to 40 of a-z, 0-9 and single `-`, starting with a letter"
+                "`{name}` cannot be a {what}'s name on every cloud: 3 to 40 of a-z, 0-9 and single `-`, starting with a letter"
             );
             self.errors.push(Error::new(text.span(), message));
         }

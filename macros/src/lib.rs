@@ -13,9 +13,10 @@ use proc_macro::TokenStream;
 /// #[handler(queue = "order-placed", batch = 10)]
 /// #[handler(raw)]                                  every event that no other handler takes
 /// #[handler(…, sends = "order-placed")]            or sends = ["a", "b"], one name per `Sender` argument
+/// #[handler(…, tables = "insights")]               or tables = ["a", "b"], one name per `Table` argument
 /// ```
 ///
-/// The first argument is the event (`Http<T>`, `Queue<T>`, `Raw`); `State<T>`, `Sender<T>` and `Context` follow in any order.
+/// The first argument is the event (`Http<T>`, `Queue<T>`, `Raw`); `State<T>`, `Sender<T>`, `Table<T>` and `Context` follow in any order.
 ///
 /// It leaves the fn as it is, so unit tests call it, and adds a type of the same name for `xcloud::functions![…]`:
 ///
@@ -23,7 +24,7 @@ use proc_macro::TokenStream;
 /// async fn create_order(order: Http<Order>, shop: State<Shop>) -> Result<Json<Receipt>> { … }   // untouched
 /// struct create_order {}
 /// impl Function<Shop> for create_order {
-///     const DESCRIPTOR: Descriptor = Descriptor { name: "create_order", trigger: …, sends: &[…] };
+///     const DESCRIPTOR: Descriptor = Descriptor { name: "create_order", trigger: …, sends: &[…], tables: &[…] };
 ///     type Event = Http<Order>;
 ///     type Args = (State<Shop>,);
 ///     type Return = Result<Json<Receipt>>;

@@ -5,7 +5,8 @@ mod run;
 
 pub use xcloud_core::{
     App, BatchOutcome, Body, BoxError, Context, Error, ErrorKind, FromContext, Functions, Http, IntoOutcome,
-    IntoResponse, Json, Message, Outcome, Platform, Queue, Raw, Response, Result, Sender, State, event, spec,
+    IntoResponse, Json, Message, Outcome, Platform, Queue, Raw, Response, Result, Sender, State, Table,
+    event, spec, table,
 };
 pub use xcloud_macros::handler;
 

@@ -63,7 +63,9 @@ mod tests {
 
     fn function(name: &str, trigger: TriggerSpec, sends: &[&str]) -> FunctionSpec {
         let sends = sends.iter().map(|s| (*s).to_owned()).collect();
-        FunctionSpec { name: name.to_owned(), trigger, sends, settings: Settings::default() }
+        let tables = if name == "hoard" { vec!["hoarded".to_owned()] } else { Vec::new() };
+        let name = name.to_owned();
+        FunctionSpec { name, trigger, sends, tables, settings: Settings::default() }
     }
 
     fn app() -> Spec {
@@ -90,6 +92,7 @@ mod tests {
                 function("anything", TriggerSpec::Raw, &[]),
             ],
             queues: vec!["order-placed".to_owned(), "q".repeat(130)],
+            tables: vec!["hoarded".to_owned()],
         }
     }
 
@@ -114,7 +117,8 @@ mod tests {
         let http = TriggerSpec::Http { routes: Vec::new(), mounted: true };
         let one = TriggerSpec::Queue { queue: "q".to_owned(), batch: None };
         let functions = vec![function("http", http, &[]), function("work", one, &[])];
-        let spec = Spec { version: 1, functions, queues: vec!["q".to_owned()] };
+        let queues = vec!["q".to_owned()];
+        let spec = Spec { version: 1, functions, queues, tables: Vec::new() };
         let toml = "[functions.http]\nmemory = \"512MB\"\ntimeout = \"15s\"\nenv = { LOG = \"info\" }\n";
         let spec = resolve(spec, &Manifest::read(&Source::of(toml)).unwrap(), "dev").unwrap();
         let stage = Stage { project: "shop".to_owned(), stage: "dev".to_owned() };

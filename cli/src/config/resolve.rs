@@ -77,6 +77,7 @@ mod tests {
             name: name.to_owned(),
             trigger,
             sends: Vec::new(),
+            tables: Vec::new(),
             settings: Settings::default(),
         };
         let http = TriggerSpec::Http { routes: Vec::new(), mounted: false };
@@ -85,6 +86,7 @@ mod tests {
             version: 1,
             functions: vec![function("http", http), function("fulfil-all", queue)],
             queues: Vec::new(),
+            tables: Vec::new(),
         }
     }
 

@@ -122,6 +122,7 @@ impl Limits {
                 self.name_fits(&mut report, &function.name, &name, most, self.name.source);
             }
             self.sends(&mut report, function);
+            self.tables(&mut report, function);
         }
         for queue in &spec.queues {
             let name = format!("{}-{}-{queue}", stage.project, stage.stage);
@@ -264,6 +265,18 @@ impl Limits {
             self.platform
         );
         report.warning(&function.name, "sends-unbound", what, "");
+    }
+
+    fn tables(&self, report: &mut Report, function: &FunctionSpec) {
+        if function.tables.is_empty() {
+            return;
+        }
+        let what = format!(
+            "using table `{}`: this version of xcloud has tables on the local provider only; on {} it answers 503",
+            function.tables.join("`, `"),
+            self.platform
+        );
+        report.warning(&function.name, "tables-unbound", what, "");
     }
 
     fn name_fits(&self, report: &mut Report, function: &str, name: &str, most: usize, source: &str) {

@@ -10,5 +10,6 @@ pub mod encode;
 #[cfg(feature = "host")]
 pub mod host;
 pub mod sender;
+pub mod table;
 
 pub use self::adapter::run;

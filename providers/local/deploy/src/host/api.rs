@@ -30,6 +30,8 @@ pub(crate) struct Manifest {
     pub(crate) binary_sha256: String,
     pub(crate) functions: Vec<FunctionSpec>,
     pub(crate) queues: Vec<String>,
+    #[serde(default)]
+    pub(crate) tables: Vec<String>,
 }
 
 /// A request to put a manifest into service.
@@ -54,6 +56,8 @@ pub(crate) struct AppView {
     pub(crate) manifest: Option<Manifest>,
     pub(crate) functions: Vec<FunctionView>,
     pub(crate) queues: Vec<QueueView>,
+    #[serde(default)]
+    pub(crate) tables: Vec<TableView>,
     /// What acknowledgements survive.
     #[serde(default)]
     pub(crate) durability: Durability,
@@ -76,6 +80,13 @@ pub(crate) struct QueueView {
     pub(crate) waiting: u64,
     /// Messages put aside.
     pub(crate) dead: u64,
+}
+
+/// A table as it is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct TableView {
+    pub(crate) name: String,
+    pub(crate) rows: u64,
 }
 
 /// The answer to an invoke of an event function.

@@ -51,6 +51,10 @@ async fn route(host: &Arc<Host>, request: Request<Bytes>) -> Result<Response> {
             host.app_or_new(key)?.create_queue(name)?;
             ok(&json!({}))
         }
+        (&Method::PUT, ["apps", key, "tables", name]) if is_name(name) => {
+            host.app_or_new(key)?.create_table(name)?;
+            ok(&json!({}))
+        }
         (_, ["apps", key, "queues", rest @ ..]) => {
             super::queues::answer(&*host.app(key)?, &parts.method, rest, query).await
         }

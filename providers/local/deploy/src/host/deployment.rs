@@ -10,7 +10,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use xcloud_core::spec::{FunctionSpec, HTTP_FUNCTION, TriggerSpec};
 use xcloud_core::{Error, Result, env};
 use xcloud_local::binding::{DEFAULT_BATCH, DEFAULT_MAX_ATTEMPTS, DEFAULT_TIMEOUT_SECONDS, ENTRY};
-use xcloud_local::sender;
+use xcloud_local::{sender, table};
 
 use crate::config::Paths;
 
@@ -204,6 +204,10 @@ fn blueprint(place: &Place, manifest: &Manifest, function: &FunctionSpec, versio
     for queue in &function.sends {
         let binding = sender::binding(&place.key, queue, &place.data_socket);
         environment.push((env::queue_var(queue), binding));
+    }
+    for table in &function.tables {
+        let binding = table::binding(&place.key, table, &place.data_socket);
+        environment.push((env::table_var(table), binding));
     }
     Ok(Blueprint {
         program: program(&place.directory, manifest),

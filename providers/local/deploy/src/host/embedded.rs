@@ -91,6 +91,7 @@ impl Embedded {
             binary_sha256: digest,
             functions: spec.functions.clone(),
             queues: spec.queues.clone(),
+            tables: spec.tables.clone(),
         };
         let base = app.record().version;
         let publish =

@@ -14,6 +14,7 @@ mod leftovers;
 mod logs;
 mod queues;
 mod release;
+mod rows;
 mod runner;
 mod state;
 mod store;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use xcloud_core::{Error, Result};
 
 use super::keys::{self, Kind};
-use super::tree::Batch;
+use super::tree::{Batch, PAGE};
 use super::trouble::{Stored, Trouble};
 use super::{Counted, STEP, Store, next};
 
@@ -69,14 +69,15 @@ impl Store {
         .await
     }
 
-    /// Rows whose key begins with `prefix` and comes after `after`, in the order of their bytes.
+    /// Rows whose key begins with `prefix` and comes after `after`, in the order of their bytes, and whether there may
+    /// be more: what is given at once is bounded in bytes too.
     pub(crate) async fn scan(
         &self,
         table: &str,
         prefix: &str,
         after: &str,
         limit: usize,
-    ) -> Result<Vec<Row>> {
+    ) -> Result<(Vec<Row>, bool)> {
         let (from, table) = (keys::row(table, prefix), keys::prefix(Kind::Row, table));
         let mut first = table.clone();
         first.extend_from_slice(after.as_bytes());
@@ -90,7 +91,10 @@ impl Store {
             let key = std::str::from_utf8(&key[table.len()..]).map_err(|_| damaged())?;
             row(key.to_owned(), value)
         });
-        rows.collect::<Stored<_>>().map_err(|trouble| trouble.explain(&self.path))
+        let bytes: usize = found.iter().map(|(_, value)| value.len()).sum();
+        let more = found.len() == limit || bytes >= PAGE;
+        let rows = rows.collect::<Stored<_>>().map_err(|trouble| trouble.explain(&self.path))?;
+        Ok((rows, more))
     }
 
     /// How many rows a table has.

@@ -159,7 +159,7 @@ fn rows_are_versioned_and_scanned_in_order() {
         store.put("t2", "b/0", value("x"), Expect::Anything).await.unwrap();
         let copy = scratch.killed("rows-after");
         let after = copy.store();
-        let keys = |rows: Vec<Row>| rows.into_iter().map(|row| row.key).collect::<Vec<_>>();
+        let keys = |(rows, _): (Vec<Row>, bool)| rows.into_iter().map(|row| row.key).collect::<Vec<_>>();
         assert_eq!(keys(after.scan("t", "b/", "", 10).await.unwrap()), ["b/1", "b/2", "b/3"]);
         assert_eq!(keys(after.scan("t", "b/", "b/1", 1).await.unwrap()), ["b/2"]);
         assert_eq!(keys(after.scan("t", "", "", 2).await.unwrap()), ["a", "b/1"]);

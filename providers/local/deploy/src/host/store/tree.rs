@@ -18,6 +18,8 @@ const TREE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("tree");
 /// Of this file alone: the number of the last checkpoint.
 const GENERATION: TableDefinition<'_, (), u64> = TableDefinition::new("generation");
 
+/// Bytes of values that a scan gives at once, and one value more at most.
+pub(super) const PAGE: usize = 8 * 1024 * 1024;
 /// Memory for pages.
 const CACHE: usize = 32 * 1024 * 1024;
 
@@ -174,7 +176,7 @@ impl Batch<'_> {
         Ok(Some(old))
     }
 
-    /// Keys and values from `first` on that begin with `prefix`, at most `limit`.
+    /// Keys and values from `first` on that begin with `prefix`, at most `limit` and [`PAGE`].
     pub(super) fn scan(&self, first: &[u8], prefix: &[u8], limit: usize) -> Stored<Vec<(Vec<u8>, Vec<u8>)>> {
         collect(self.table.range(first..)?, prefix, limit)
     }
@@ -208,11 +210,13 @@ fn collect(
     limit: usize,
 ) -> Stored<Vec<(Vec<u8>, Vec<u8>)>> {
     let mut found = Vec::new();
+    let mut bytes = 0;
     for entry in range {
         let (key, value) = entry?;
-        if found.len() == limit || !key.value().starts_with(prefix) {
+        if found.len() == limit || bytes >= PAGE || !key.value().starts_with(prefix) {
             break;
         }
+        bytes += value.value().len();
         found.push((key.value().to_vec(), value.value().to_vec()));
     }
     Ok(found)
