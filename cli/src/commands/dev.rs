@@ -25,8 +25,8 @@ use self::watch::{Change, Sources};
 use super::Project;
 use crate::args::{self, Args, Output};
 use crate::config::resolve;
-use crate::exit;
 use crate::printer::{Done, Printer};
+use crate::{exit, hidden, registry};
 
 /// Below the ports of deployed apps.
 const PORTS: std::ops::RangeInclusive<u16> = 8600..=8699;
@@ -41,6 +41,9 @@ pub(super) async fn run(
     printer: &Printer,
 ) -> Result<Done> {
     let home = project.directory.join(".xcloud/dev");
+    if let Some(cloud) = &options.cloud {
+        registry::host(cloud)?;
+    }
     let show = Arc::new(Show::new(*printer, args.global.output == Output::Json, args.global.verbose > 0));
     // Before anything starts, so that nothing is left behind.
     let stop = xcloud_serve::terminated()?;
@@ -220,7 +223,7 @@ impl Session<'_> {
             self.show.news("unchanged", "nothing that is served has changed", json!({}));
             return Ok(());
         }
-        let program = Program { binary: next.program.clone(), through: Vec::new() };
+        let program = Program { binary: next.program.clone(), through: self.through()? };
         self.show.expect(next.spec.functions.iter().map(|f| f.name.as_str()));
         let served = self.host.publish(&next.spec, &program, self.port).await?;
         self.report(&served, since, built, started.elapsed());
@@ -229,6 +232,17 @@ impl Session<'_> {
         }
         self.serves = Some(next);
         Ok(())
+    }
+
+    /// What stands between the host and the program: this same program, as a cloud.
+    fn through(&self) -> Result<Vec<String>> {
+        let Some(cloud) = &self.options.cloud else { return Ok(Vec::new()) };
+        let own = std::env::current_exe()?.display().to_string();
+        let mut command = vec![own, registry::BRIDGE_VERB.to_owned(), cloud.clone()];
+        if self.args.global.verbose > 0 {
+            command.push(hidden::SHOW.to_owned());
+        }
+        Ok(command)
     }
 
     fn report(&self, served: &Served, since: Since, built: Duration, whole: Duration) {
