@@ -47,8 +47,10 @@ pub(super) async fn run(
     let show = Arc::new(Show::new(*printer, args.global.output == Output::Json, args.global.verbose > 0));
     // Before anything starts, so that nothing is left behind.
     let stop = xcloud_serve::terminated()?;
-    let host = Embedded::start(&home, project.stage.clone()).await?;
-    let port = choose_port(&home, options.port, &show)?;
+    let listener = choose_port(&home, options.port, &show)?;
+    let port = listener.local_addr()?.port();
+    let host = Embedded::start(&home, project.stage.clone(), listener).await?;
+    std::fs::write(home.join("port"), port.to_string())?;
     let logs = tokio::spawn(follow(Follower::new(host.logs(), LogQuery::default()), Arc::clone(&show)));
     let sources = Sources::open(&project.directory, project.manifest.build.package.as_deref());
     let session = Session {
@@ -57,7 +59,6 @@ pub(super) async fn run(
         options,
         show: &show,
         host: &host,
-        port,
         serves: None,
     };
     tokio::select! {
@@ -87,35 +88,32 @@ async fn follow(mut follower: Follower, show: Arc<Show>) {
 }
 
 /// The port that was asked for; else the one of the last session; else the first that is free.
-fn choose_port(home: &Path, asked: Option<u16>, show: &Show) -> Result<u16> {
-    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-    let file = home.join("port");
-    let last: Option<u16> = std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok());
-    let port = match (asked, last) {
-        (Some(port), _) if is_free(&port) => port,
-        (Some(port), _) => {
+fn choose_port(home: &Path, asked: Option<u16>, show: &Show) -> Result<TcpListener> {
+    let listen = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    if let Some(port) = asked {
+        return listen(port).map_err(|e| {
             let message = format!(
-                "port {port} is in use: end the program that uses it (`ss -ltnp 'sport = :{port}'` names it), or give \
-                 another --port"
+                "cannot listen on port {port}: {e}; end the program that uses it (`ss -ltnp 'sport = :{port}'` names \
+                 it), or give another --port"
             );
-            return Err(Error::new(ErrorKind::Config, message));
-        }
-        (None, Some(port)) if is_free(&port) => port,
-        (None, last) => {
-            if let Some(port) = last {
-                let text = format!("port {port} of the last session is in use now: taking another one");
+            Error::new(ErrorKind::Config, message).caused_by(e)
+        });
+    }
+    let last = std::fs::read_to_string(home.join("port")).ok().and_then(|text| text.trim().parse().ok());
+    if let Some(port) = last {
+        match listen(port) {
+            Ok(listener) => return Ok(listener),
+            Err(e) => {
+                let text = format!("the last session had port {port}, which cannot be had now ({e}): taking another");
                 show.news("port", &text, json!({ "taken": port }));
             }
-            PORTS.clone().find(is_free).ok_or_else(|| {
-                let (first, last) = (PORTS.start(), PORTS.end());
-                let message = format!("no port from {first} to {last} is free: give one with --port");
-                Error::new(ErrorKind::Config, message)
-            })?
         }
-    };
-    std::fs::write(&file, port.to_string())
-        .map_err(|e| Error::unavailable(format!("cannot write {}: {e}", file.display())).caused_by(e))?;
-    Ok(port)
+    }
+    PORTS.clone().find_map(|port| listen(port).ok()).ok_or_else(|| {
+        let (first, last) = (PORTS.start(), PORTS.end());
+        let message = format!("no port from {first} to {last} is free: give one with --port");
+        Error::new(ErrorKind::Config, message)
+    })
 }
 
 /// What serves now, and how the next version comes.
@@ -125,7 +123,6 @@ struct Session<'a> {
     options: &'a args::Dev,
     show: &'a Show,
     host: &'a Embedded,
-    port: u16,
     serves: Option<Serves>,
 }
 
@@ -225,7 +222,7 @@ impl Session<'_> {
         }
         let program = Program { binary: next.program.clone(), through: self.through()? };
         self.show.expect(next.spec.functions.iter().map(|f| f.name.as_str()));
-        let served = self.host.publish(&next.spec, &program, self.port).await?;
+        let served = self.host.publish(&next.spec, &program).await?;
         self.report(&served, since, built, started.elapsed());
         if self.serves.is_none() {
             self.introduce(&next.spec, &served);
