@@ -199,6 +199,15 @@ pub(crate) struct Logs {
     /// At most so many lines, the newest
     #[arg(short = 'n', long, value_name = "LINES")]
     pub lines: Option<usize>,
+    /// Go on with what is logged from now on, until Ctrl-C; with -o json one object a line
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Not older than this: 30s, 10m, 2h, 1d ago, or a time like 2026-11-25T09:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Of one call: its request id, or the end of it
+    #[arg(long, value_name = "ID")]
+    pub request: Option<String>,
 }
 
 /// `xcloud destroy`

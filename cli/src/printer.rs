@@ -20,12 +20,14 @@ pub(crate) struct Done {
     pub text: Vec<u8>,
     /// The exit code.
     pub code: u8,
+    /// Everything is printed already.
+    pub silent: bool,
 }
 
 impl Done {
     /// Success.
     pub(crate) fn new(message: impl Into<String>, data: Value, text: impl Into<Vec<u8>>) -> Self {
-        Self { message: message.into(), data, text: text.into(), code: 0 }
+        Self { message: message.into(), data, text: text.into(), code: 0, silent: false }
     }
 }
 
@@ -58,6 +60,9 @@ impl Printer {
 
     /// Prints a result.
     pub(crate) fn done(&self, done: Done) -> ExitCode {
+        if done.silent {
+            return ExitCode::from(done.code);
+        }
         if self.json {
             object(done.code == 0 || done.code == exit::CHANGES, &done.message, &done.data);
         } else {
@@ -151,11 +156,11 @@ fn object(success: bool, message: &str, data: &Value) {
     out(format!("{object}\n").as_bytes());
 }
 
-/// Writes to stdout.
-pub(crate) fn out(bytes: &[u8]) {
+/// Writes to stdout; false when nobody reads it any more.
+pub(crate) fn out(bytes: &[u8]) -> bool {
     let mut stdout = std::io::stdout().lock();
     // A reader that went away (`| head`) is not an error of ours.
-    drop(stdout.write_all(bytes).and_then(|()| stdout.flush()));
+    stdout.write_all(bytes).and_then(|()| stdout.flush()).is_ok()
 }
 
 fn err(text: &str) {

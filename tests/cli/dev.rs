@@ -171,11 +171,15 @@ fn url(served: &Value) -> String {
 /// The dev loop from its start to its end.
 #[test]
 fn what_is_saved_is_served_and_a_mistake_is_not() {
-    let directory = app("dev-loop", MAIN);
+    let directory = app("dev-loop", &MAIN.replace("\"one\"", "one"));
     let mut dev = Dev::start(&directory, &[]);
+    let url = url(&dev.event("watching"));
+    assert_eq!(dev.event("failed")["serves"], false);
+    let (status, answer) = order(&url, "text/plain", "nothing");
+    assert!(status == 503 && answer["error"].as_str().is_some_and(|e| e.contains("build")), "{answer}");
+    save(&directory, "= one", "= \"one\"");
     let served = dev.event("served");
-    let url = url(&served);
-    assert_eq!((&served["version"], &served["after"]), (&Value::from(1), &Value::from("start")));
+    assert_eq!((&served["version"], &served["url"]), (&Value::from(1), &Value::from(url.clone())));
     let first = get(&url, "/text");
     assert!(first.starts_with("one "), "{first}");
     assert!(dev.log("asked for one")["request_id"].is_string(), "log lines name their call");

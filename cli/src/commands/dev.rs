@@ -59,6 +59,7 @@ pub(super) async fn run(
         options,
         show: &show,
         host: &host,
+        port,
         serves: None,
     };
     tokio::select! {
@@ -123,6 +124,7 @@ struct Session<'a> {
     options: &'a args::Dev,
     show: &'a Show,
     host: &'a Embedded,
+    port: u16,
     serves: Option<Serves>,
 }
 
@@ -144,11 +146,9 @@ enum Since {
 impl Session<'_> {
     /// Builds and serves, again with every save. Returns only when it cannot go on.
     async fn serve(mut self, mut sources: Sources) -> Result<()> {
-        self.show.news(
-            "watching",
-            &format!("watching {} files of {}", sources.len(), self.directory.display()),
-            json!({ "files": sources.len() }),
-        );
+        let (files, url) = (sources.len(), format!("http://127.0.0.1:{}", self.port));
+        let text = format!("{url}; watching {files} files of {}", self.directory.display());
+        self.show.news("watching", &text, json!({ "files": files, "url": url }));
         let mut since = Since::Start(Instant::now());
         loop {
             let started = Instant::now();
