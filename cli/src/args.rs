@@ -94,6 +94,9 @@ pub(crate) enum Verb {
     Logs(Logs),
     /// Say how deployed functions are
     Status,
+    #[cfg(feature = "local")]
+    /// The local host: is it there, start it, end it
+    Local(Local),
     /// Take everything down
     Destroy(Destroy),
     /// Look at queues, try failed messages again, throw messages away
@@ -208,6 +211,27 @@ pub(crate) struct Logs {
     /// Of one call: its request id, or the end of it
     #[arg(long, value_name = "ID")]
     pub request: Option<String>,
+}
+
+/// `xcloud local`
+#[cfg(feature = "local")]
+#[derive(Debug, Group)]
+pub(crate) struct Local {
+    /// What to do
+    #[command(subcommand)]
+    pub action: LocalAction,
+}
+
+/// What to do with the local host.
+#[cfg(feature = "local")]
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum LocalAction {
+    /// Say whether it runs, and what it has
+    Status,
+    /// Start it with every app that is deployed; other commands do so when they need it
+    Start,
+    /// End it; calls on their way end first, and what is deployed stays deployed
+    Stop,
 }
 
 /// `xcloud destroy`

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 use xcloud_core::{Error, Result};
@@ -9,6 +10,16 @@ use xcloud_deploy::{Action, Change, Plan, Progress};
 
 use crate::args::{Args, Color, Output};
 use crate::exit;
+
+/// For those who are told things and are handed no printer.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Says something that whoever typed the command should know, whatever it was.
+pub(crate) fn notice(text: &str) {
+    if !QUIET.load(Ordering::Relaxed) {
+        err(&format!("note: {text}\n"));
+    }
+}
 
 /// What a verb came to.
 pub(crate) struct Done {
@@ -44,6 +55,7 @@ impl Printer {
     /// As the options and the environment say.
     pub(crate) fn new(args: &Args) -> Self {
         let json = args.global.output == Output::Json;
+        QUIET.store(args.global.quiet, Ordering::Relaxed);
         let printer = Self { json, quiet: args.global.quiet, color: false, when: args.global.color };
         Self { color: printer.colors(std::io::stderr().is_terminal()), ..printer }
     }

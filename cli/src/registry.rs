@@ -130,16 +130,25 @@ fn entry(name: &str) -> Result<&'static (&'static str, Package, Check)> {
 pub(crate) fn open(name: &str, manifest: &Manifest) -> Result<Box<dyn Deployable>> {
     #[cfg(feature = "local")]
     if name == "local" {
-        let home = xcloud_local_deploy::Config::default_home(|name| std::env::var(name).ok())?;
-        let program = std::env::current_exe()?;
-        let host_command = vec![program.into_os_string(), HOST_VERB.into()];
-        let durability = manifest.durability.as_deref().map(str::parse).transpose()?;
-        let config = xcloud_local_deploy::Config { home, host_command, durability };
-        return Ok(Box::new(xcloud_local_deploy::Local::new(config)));
+        return Ok(Box::new(local(manifest.durability.as_deref())?));
     }
     let message = format!(
         "xcloud cannot deploy to {name} yet: this version deploys to `local`, and `xcloud build -p {name}` makes the \
          package for {name}"
     );
     Err(Error::new(ErrorKind::Config, message))
+}
+
+/// The local provider; `durability` as xcloud.toml has it.
+///
+/// # Errors
+/// [`ErrorKind::Config`]: no directory for its host, or no such durability.
+#[cfg(feature = "local")]
+pub(crate) fn local(durability: Option<&str>) -> Result<xcloud_local_deploy::Local> {
+    let home = xcloud_local_deploy::Config::default_home(|name| std::env::var(name).ok())?;
+    let program = std::env::current_exe()?;
+    let host_command = vec![program.into_os_string(), HOST_VERB.into()];
+    let durability = durability.map(str::parse).transpose()?;
+    let config = xcloud_local_deploy::Config { home, host_command, durability, notice: crate::printer::notice };
+    Ok(xcloud_local_deploy::Local::new(config))
 }
