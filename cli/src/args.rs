@@ -94,6 +94,9 @@ pub(crate) enum Verb {
     Logs(Logs),
     /// Say how deployed functions are
     Status,
+    #[cfg(feature = "local")]
+    /// The local host: is it there, start it, end it
+    Local(Local),
     /// Take everything down
     Destroy(Destroy),
     /// Look at queues, try failed messages again, throw messages away
@@ -167,6 +170,9 @@ pub(crate) struct Dev {
     /// The cargo profile
     #[arg(long, value_name = "NAME", default_value = "dev")]
     pub profile: String,
+    /// Call the app through this cloud's wire: aws, azure, gcp or alibaba; -v shows every call
+    #[arg(long = "as", value_name = "CLOUD")]
+    pub cloud: Option<String>,
 }
 
 /// `xcloud invoke`
@@ -196,6 +202,36 @@ pub(crate) struct Logs {
     /// At most so many lines, the newest
     #[arg(short = 'n', long, value_name = "LINES")]
     pub lines: Option<usize>,
+    /// Go on with what is logged from now on, until Ctrl-C; with -o json one object a line
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Not older than this: 30s, 10m, 2h, 1d ago, or a time like 2026-11-25T09:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Of one call: its request id, or the end of it
+    #[arg(long, value_name = "ID")]
+    pub request: Option<String>,
+}
+
+/// `xcloud local`
+#[cfg(feature = "local")]
+#[derive(Debug, Group)]
+pub(crate) struct Local {
+    /// What to do
+    #[command(subcommand)]
+    pub action: LocalAction,
+}
+
+/// What to do with the local host.
+#[cfg(feature = "local")]
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum LocalAction {
+    /// Say whether it runs, and what it has
+    Status,
+    /// Start it with every app that is deployed; other commands do so when they need it
+    Start,
+    /// End it; calls on their way end first, and what is deployed stays deployed
+    Stop,
 }
 
 /// `xcloud destroy`

@@ -9,6 +9,8 @@ mod destroy;
 #[cfg(feature = "local")]
 mod dev;
 mod invoke;
+#[cfg(feature = "local")]
+mod local;
 mod logs;
 mod new;
 mod plan;
@@ -45,6 +47,8 @@ pub(crate) async fn run(args: &Args, printer: &Printer) -> Result<Done> {
         Verb::Logs(options) => logs::run(&project()?, args, options).await,
         Verb::Queue(options) => queue::run(&project()?, args, options).await,
         Verb::Status => status::run(&project()?, args).await,
+        #[cfg(feature = "local")]
+        Verb::Local(options) => local::run(options.action).await,
         Verb::Destroy(options) => destroy::run(&project()?, args, options, printer).await,
     }
 }

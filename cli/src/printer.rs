@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -10,6 +11,16 @@ use xcloud_deploy::{Action, Change, Plan, Progress, State};
 
 use crate::args::{Args, Color, Output};
 use crate::exit;
+
+/// For those who are told things and are handed no printer.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Says something that whoever typed the command should know, whatever it was.
+pub(crate) fn notice(text: &str) {
+    if !QUIET.load(Ordering::Relaxed) {
+        err(&format!("note: {text}\n"));
+    }
+}
 
 /// What a verb came to.
 pub(crate) struct Done {
@@ -21,12 +32,14 @@ pub(crate) struct Done {
     pub text: Vec<u8>,
     /// The exit code.
     pub code: u8,
+    /// Everything is printed already.
+    pub silent: bool,
 }
 
 impl Done {
     /// Success.
     pub(crate) fn new(message: impl Into<String>, data: Value, text: impl Into<Vec<u8>>) -> Self {
-        Self { message: message.into(), data, text: text.into(), code: 0 }
+        Self { message: message.into(), data, text: text.into(), code: 0, silent: false }
     }
 }
 
@@ -43,6 +56,7 @@ impl Printer {
     /// As the options and the environment say.
     pub(crate) fn new(args: &Args) -> Self {
         let json = args.global.output == Output::Json;
+        QUIET.store(args.global.quiet, Ordering::Relaxed);
         let printer = Self { json, quiet: args.global.quiet, color: false, when: args.global.color };
         Self { color: printer.colors(std::io::stderr().is_terminal()), ..printer }
     }
@@ -59,6 +73,9 @@ impl Printer {
 
     /// Prints a result.
     pub(crate) fn done(&self, done: Done) -> ExitCode {
+        if done.silent {
+            return ExitCode::from(done.code);
+        }
         if self.json {
             object(done.code == 0 || done.code == exit::CHANGES, &done.message, &done.data);
         } else {
@@ -159,11 +176,11 @@ fn object(success: bool, message: &str, data: &Value) {
     out(format!("{object}\n").as_bytes());
 }
 
-/// Writes to stdout.
-pub(crate) fn out(bytes: &[u8]) {
+/// Writes to stdout; false when nobody reads it any more.
+pub(crate) fn out(bytes: &[u8]) -> bool {
     let mut stdout = std::io::stdout().lock();
     // A reader that went away (`| head`) is not an error of ours.
-    drop(stdout.write_all(bytes).and_then(|()| stdout.flush()));
+    stdout.write_all(bytes).and_then(|()| stdout.flush()).is_ok()
 }
 
 fn err(text: &str) {

@@ -1,14 +1,56 @@
 //! The providers that this build has: one line each.
 
+#[cfg(feature = "local")]
+use xcloud_core::event::Incoming;
 use xcloud_core::spec::Spec;
 use xcloud_core::{Error, ErrorKind, Result};
 use xcloud_deploy::{Artifact, Binary, Finding, Operate, Provider, Queues, Stage};
+#[cfg(feature = "local")]
+use xcloud_local::bridge::{Cloud, Start};
 
 use crate::config::Manifest;
 
 /// Starts the local host. Not for typing.
 #[cfg(feature = "local")]
 pub(crate) const HOST_VERB: &str = "__host";
+
+/// Puts a cloud's host between the local host and a function. Not for typing.
+#[cfg(feature = "local")]
+pub(crate) const BRIDGE_VERB: &str = "__as";
+
+/// The clouds that `dev --as` can be, each with its side of the wire.
+#[cfg(feature = "local")]
+pub(crate) const HOSTS: &[(Cloud, WireForm)] = &[
+    #[cfg(feature = "aws")]
+    (cloud("aws", |l| Box::pin(xcloud_aws::host::start(l)), false), xcloud_aws::host::wire_form),
+    #[cfg(feature = "azure")]
+    (cloud("azure", |l| Box::pin(xcloud_azure::host::start(l)), true), xcloud_azure::host::wire_form),
+    #[cfg(feature = "gcp")]
+    (cloud("gcp", |l| Box::pin(xcloud_gcp::host::start(l)), false), xcloud_gcp::host::wire_form),
+    #[cfg(feature = "alibaba")]
+    (cloud("alibaba", |l| Box::pin(xcloud_alibaba::host::start(l)), false), xcloud_alibaba::host::wire_form),
+];
+
+/// An event as a cloud writes it, of a call's id, a function and its queue.
+#[cfg(feature = "local")]
+pub(crate) type WireForm = fn(&str, &str, &str, Incoming) -> Result<String>;
+
+#[cfg(feature = "local")]
+const fn cloud(name: &'static str, start: Start, one_site: bool) -> Cloud {
+    Cloud { name, start, one_site }
+}
+
+/// The host of a cloud.
+///
+/// # Errors
+/// [`ErrorKind::Config`] when this build has none of this name.
+#[cfg(feature = "local")]
+pub(crate) fn host(name: &str) -> Result<&'static (Cloud, WireForm)> {
+    HOSTS.iter().find(|(cloud, _)| cloud.name == name).ok_or_else(|| {
+        let known: Vec<_> = HOSTS.iter().map(|(cloud, _)| cloud.name).collect();
+        Error::new(ErrorKind::Config, format!("no cloud `{name}`; --as takes {}", known.join(", ")))
+    })
+}
 
 /// Makes a package. Pure.
 pub(crate) type Package = fn(&Stage, &Binary, &Spec) -> Result<Artifact>;
@@ -88,16 +130,26 @@ fn entry(name: &str) -> Result<&'static (&'static str, Package, Check)> {
 pub(crate) fn open(name: &str, manifest: &Manifest) -> Result<Box<dyn Deployable>> {
     #[cfg(feature = "local")]
     if name == "local" {
-        let home = xcloud_local_deploy::Config::default_home(|name| std::env::var(name).ok())?;
-        let program = std::env::current_exe()?;
-        let host_command = vec![program.into_os_string(), HOST_VERB.into()];
-        let durability = manifest.durability.as_deref().map(str::parse).transpose()?;
-        let config = xcloud_local_deploy::Config { home, host_command, durability };
-        return Ok(Box::new(xcloud_local_deploy::Local::new(config)));
+        return Ok(Box::new(local(manifest.durability.as_deref())?));
     }
     let message = format!(
         "xcloud cannot deploy to {name} yet: this version deploys to `local`, and `xcloud build -p {name}` makes the \
          package for {name}"
     );
     Err(Error::new(ErrorKind::Config, message))
+}
+
+/// The local provider; `durability` as xcloud.toml has it.
+///
+/// # Errors
+/// [`ErrorKind::Config`]: no directory for its host, or no such durability.
+#[cfg(feature = "local")]
+pub(crate) fn local(durability: Option<&str>) -> Result<xcloud_local_deploy::Local> {
+    let home = xcloud_local_deploy::Config::default_home(|name| std::env::var(name).ok())?;
+    let program = std::env::current_exe()?;
+    let host_command = vec![program.into_os_string(), HOST_VERB.into()];
+    let durability = durability.map(str::parse).transpose()?;
+    let config =
+        xcloud_local_deploy::Config { home, host_command, durability, notice: crate::printer::notice };
+    Ok(xcloud_local_deploy::Local::new(config))
 }

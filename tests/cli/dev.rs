@@ -7,8 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::deploy::{good, order};
 use crate::{program, root, scratch};
 
 /// A first build compiles every dependency.
@@ -170,10 +171,15 @@ fn url(served: &Value) -> String {
 /// The dev loop from its start to its end.
 #[test]
 fn what_is_saved_is_served_and_a_mistake_is_not() {
-    let directory = app("dev-loop", MAIN);
+    let directory = app("dev-loop", &MAIN.replace("\"one\"", "one"));
     let mut dev = Dev::start(&directory, &[]);
+    let url = url(&dev.event("watching"));
+    assert_eq!(dev.event("failed")["serves"], false);
+    let (status, answer) = order(&url, "text/plain", "nothing");
+    assert!(status == 503 && answer["error"].as_str().is_some_and(|e| e.contains("build")), "{answer}");
+    save(&directory, "= one", "= \"one\"");
     let served = dev.event("served");
-    let url = url(&served);
+    assert_eq!((&served["version"], &served["url"]), (&Value::from(1), &Value::from(url.clone())));
     let first = get(&url, "/text");
     assert!(first.starts_with("one "), "{first}");
     assert!(dev.log("asked for one")["request_id"].is_string(), "log lines name their call");
@@ -228,5 +234,54 @@ fn again(directory: &Path, url: &str) {
     let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     let port = taken.local_addr().expect("an address").port().to_string();
     let (code, stderr) = run(&["--port", &port]);
-    assert!(code == Some(2) && stderr.contains(&format!("port {port} is in use")), "{stderr}");
+    assert!(code == Some(2) && stderr.contains(&format!("cannot listen on port {port}")), "{stderr}");
+}
+
+/// The wire is the cloud's, the receipt is not.
+#[test]
+fn as_every_cloud_the_same_order_has_the_same_receipt() {
+    let orders = root().join("examples/orders");
+    for cloud in ["aws", "azure", "gcp", "alibaba"] {
+        let mut dev = Dev::start(&orders, &["--as", cloud, "-v"]);
+        let url = url(&dev.event("served"));
+        let (status, receipt) = order(&url, "application/json", &good().to_string());
+        let expected = json!({ "order_id": "o-1", "status": "accepted", "items": 2, "total_cents": 2505 });
+        assert_eq!((status, receipt), (200, expected), "{cloud}");
+        let fulfilled = dev.log("order fulfilled");
+        assert!(fulfilled["function"] == "fulfil" && fulfilled["request_id"].is_string(), "{fulfilled}");
+        let (code, events) = dev.interrupt();
+        assert_eq!(code, Some(0), "{cloud}: {events:#?}");
+        both_forms(cloud, &events);
+    }
+}
+
+/// Every call of both functions is shown in neutral form and in the cloud's, both ways.
+fn both_forms(cloud: &str, events: &[Value]) {
+    let shown: Vec<Value> = events
+        .iter()
+        .filter_map(|event| {
+            let mut fields: Value = serde_json::from_str(event["line"].as_str()?).ok()?;
+            fields["function"] = event["function"].clone();
+            fields["form"].is_string().then_some(fields)
+        })
+        .collect();
+    for function in ["http", "fulfil"] {
+        for (form, way) in [("neutral", "in"), (cloud, "in"), (cloud, "out"), ("neutral", "out")] {
+            let one = |e: &&Value| e["function"] == function && e["form"] == form && e["way"] == way;
+            let found =
+                shown.iter().find(one).unwrap_or_else(|| panic!("{function} {form} {way}: {shown:#?}"));
+            assert!(found["message"].as_str().is_some_and(|text| !text.is_empty()), "{found}");
+        }
+    }
+    let wire = |function: &str| {
+        let one = |e: &&Value| e["function"] == function && e["form"] == cloud && e["way"] == "in";
+        shown.iter().find(one).and_then(|e| e["message"].as_str()).unwrap_or_default().to_owned()
+    };
+    let marks = match cloud {
+        "aws" => ("\"rawPath\":\"/orders\"", "\"eventSource\":\"aws:sqs\""),
+        "azure" => ("x-azure-functions-invocationid", "\"DequeueCount\""),
+        "gcp" => ("x-cloud-trace-context", "\"subscription\""),
+        _ => ("x-fc-control-path: /http-invoke", "mns:Queue:SendMessage"),
+    };
+    assert!(wire("http").contains(marks.0) && wire("fulfil").contains(marks.1), "{shown:#?}");
 }

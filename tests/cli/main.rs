@@ -7,6 +7,7 @@ mod dev;
 mod durability;
 mod faults;
 mod input;
+mod operate;
 mod packages;
 mod scaffold;
 

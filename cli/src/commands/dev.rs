@@ -25,8 +25,8 @@ use self::watch::{Change, Sources};
 use super::Project;
 use crate::args::{self, Args, Output};
 use crate::config::resolve;
-use crate::exit;
 use crate::printer::{Done, Printer};
+use crate::{exit, hidden, registry};
 
 /// Below the ports of deployed apps.
 const PORTS: std::ops::RangeInclusive<u16> = 8600..=8699;
@@ -41,11 +41,16 @@ pub(super) async fn run(
     printer: &Printer,
 ) -> Result<Done> {
     let home = project.directory.join(".xcloud/dev");
+    if let Some(cloud) = &options.cloud {
+        registry::host(cloud)?;
+    }
     let show = Arc::new(Show::new(*printer, args.global.output == Output::Json, args.global.verbose > 0));
     // Before anything starts, so that nothing is left behind.
     let stop = xcloud_serve::terminated()?;
-    let host = Embedded::start(&home, project.stage.clone()).await?;
-    let port = choose_port(&home, options.port, &show)?;
+    let listener = choose_port(&home, options.port, &show)?;
+    let port = listener.local_addr()?.port();
+    let host = Embedded::start(&home, project.stage.clone(), listener).await?;
+    std::fs::write(home.join("port"), port.to_string())?;
     let logs = tokio::spawn(follow(Follower::new(host.logs(), LogQuery::default()), Arc::clone(&show)));
     let sources = Sources::open(&project.directory, project.manifest.build.package.as_deref());
     let session = Session {
@@ -84,35 +89,34 @@ async fn follow(mut follower: Follower, show: Arc<Show>) {
 }
 
 /// The port that was asked for; else the one of the last session; else the first that is free.
-fn choose_port(home: &Path, asked: Option<u16>, show: &Show) -> Result<u16> {
-    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-    let file = home.join("port");
-    let last: Option<u16> = std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok());
-    let port = match (asked, last) {
-        (Some(port), _) if is_free(&port) => port,
-        (Some(port), _) => {
+fn choose_port(home: &Path, asked: Option<u16>, show: &Show) -> Result<TcpListener> {
+    let listen = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    if let Some(port) = asked {
+        return listen(port).map_err(|e| {
             let message = format!(
-                "port {port} is in use: end the program that uses it (`ss -ltnp 'sport = :{port}'` names it), or give \
-                 another --port"
+                "cannot listen on port {port}: {e}; end the program that uses it (`ss -ltnp 'sport = :{port}'` names \
+                 it), or give another --port"
             );
-            return Err(Error::new(ErrorKind::Config, message));
-        }
-        (None, Some(port)) if is_free(&port) => port,
-        (None, last) => {
-            if let Some(port) = last {
-                let text = format!("port {port} of the last session is in use now: taking another one");
+            Error::new(ErrorKind::Config, message).caused_by(e)
+        });
+    }
+    let last = std::fs::read_to_string(home.join("port")).ok().and_then(|text| text.trim().parse().ok());
+    if let Some(port) = last {
+        match listen(port) {
+            Ok(listener) => return Ok(listener),
+            Err(e) => {
+                let text = format!(
+                    "the last session had port {port}, which cannot be had now ({e}): taking another"
+                );
                 show.news("port", &text, json!({ "taken": port }));
             }
-            PORTS.clone().find(is_free).ok_or_else(|| {
-                let (first, last) = (PORTS.start(), PORTS.end());
-                let message = format!("no port from {first} to {last} is free: give one with --port");
-                Error::new(ErrorKind::Config, message)
-            })?
         }
-    };
-    std::fs::write(&file, port.to_string())
-        .map_err(|e| Error::unavailable(format!("cannot write {}: {e}", file.display())).caused_by(e))?;
-    Ok(port)
+    }
+    PORTS.clone().find_map(|port| listen(port).ok()).ok_or_else(|| {
+        let (first, last) = (PORTS.start(), PORTS.end());
+        let message = format!("no port from {first} to {last} is free: give one with --port");
+        Error::new(ErrorKind::Config, message)
+    })
 }
 
 /// What serves now, and how the next version comes.
@@ -144,11 +148,9 @@ enum Since {
 impl Session<'_> {
     /// Builds and serves, again with every save. Returns only when it cannot go on.
     async fn serve(mut self, mut sources: Sources) -> Result<()> {
-        self.show.news(
-            "watching",
-            &format!("watching {} files of {}", sources.len(), self.directory.display()),
-            json!({ "files": sources.len() }),
-        );
+        let (files, url) = (sources.len(), format!("http://127.0.0.1:{}", self.port));
+        let text = format!("{url}; watching {files} files of {}", self.directory.display());
+        self.show.news("watching", &text, json!({ "files": files, "url": url }));
         let mut since = Since::Start(Instant::now());
         loop {
             let started = Instant::now();
@@ -220,15 +222,26 @@ impl Session<'_> {
             self.show.news("unchanged", "nothing that is served has changed", json!({}));
             return Ok(());
         }
-        let program = Program { binary: next.program.clone(), through: Vec::new() };
+        let program = Program { binary: next.program.clone(), through: self.through()? };
         self.show.expect(next.spec.functions.iter().map(|f| f.name.as_str()));
-        let served = self.host.publish(&next.spec, &program, self.port).await?;
+        let served = self.host.publish(&next.spec, &program).await?;
         self.report(&served, since, built, started.elapsed());
         if self.serves.is_none() {
             self.introduce(&next.spec, &served);
         }
         self.serves = Some(next);
         Ok(())
+    }
+
+    /// What stands between the host and the program: this same program, as a cloud.
+    fn through(&self) -> Result<Vec<String>> {
+        let Some(cloud) = &self.options.cloud else { return Ok(Vec::new()) };
+        let own = std::env::current_exe()?.display().to_string();
+        let mut command = vec![own, registry::BRIDGE_VERB.to_owned(), cloud.clone()];
+        if self.args.global.verbose > 0 {
+            command.push(hidden::SHOW.to_owned());
+        }
+        Ok(command)
     }
 
     fn report(&self, served: &Served, since: Since, built: Duration, whole: Duration) {

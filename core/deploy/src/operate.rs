@@ -51,7 +51,7 @@ pub struct LogQuery {
     pub limit: Option<usize>,
     /// Not older than this.
     pub since: Option<SystemTime>,
-    /// Of one call.
+    /// Of the call with this id, or an id that ends so.
     pub request: Option<String>,
 }
 

@@ -5,6 +5,8 @@
 
 mod adapter;
 pub mod binding;
+#[cfg(feature = "host")]
+pub mod bridge;
 pub mod decode;
 pub mod encode;
 #[cfg(feature = "host")]

@@ -72,6 +72,9 @@ impl Show {
         let (color, width) = self.column(&line.function);
         let name = self.paint(color, &format!("{:width$}", line.function));
         let text = match serde_json::from_str::<Map<String, Value>>(&line.line) {
+            Ok(fields) if fields.contains_key("form") => {
+                return format!("{} {name}{id} {}", self.paint("2", time), self.wire(&fields));
+            }
             Ok(fields) => self.fields(fields, &line.function),
             Err(_) => line.line.clone(),
         };
@@ -99,6 +102,15 @@ impl Show {
             text += &format!(" {}{}", self.paint("2", &format!("{name}=")), plain(value));
         }
         text
+    }
+
+    /// One form of a call, as the bridge of `--as` writes it: every line of it below the first one.
+    fn wire(&self, fields: &Map<String, Value>) -> String {
+        let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
+        let arrow = if text("way") == "in" { "->" } else { "<-" };
+        let head = self.paint("1", &format!("{arrow} {}", text("form")));
+        let lines = text("message").lines().map(|line| format!("\n    {line}"));
+        head + &lines.collect::<String>()
     }
 
     fn stream(&self, stream: &str) -> String {
@@ -170,6 +182,9 @@ mod tests {
             let shown = show.line(&line("stdout", text, Some("6a-1b-0001")));
             assert_eq!(shown, "01:02:03.456 http 0001 INFO  hi n=1 handler=get");
         }
+        let wire = r#"{"form":"aws","way":"out","message":"{\"statusCode\":200}"}"#;
+        let shown = show.line(&line("stderr", wire, Some("6a-1b-0001")));
+        assert_eq!(shown, "01:02:03.456 http 0001 <- aws\n    {\"statusCode\":200}");
         assert_eq!(show.line(&line("stderr", "plain", None)), "01:02:03.456 http [stderr] plain");
     }
 }

@@ -60,6 +60,8 @@ pub struct Config {
     pub host_command: Vec<OsString>,
     /// What acknowledgements of the app's queues and tables survive; `None`: as it is.
     pub durability: Option<Durability>,
+    /// Told what whoever waits should know: that the host had ended, and came back.
+    pub notice: fn(&str),
 }
 
 impl Config {
@@ -134,6 +136,10 @@ impl Paths {
     }
     pub(crate) fn lock(&self) -> PathBuf {
         self.home.join("host.lock")
+    }
+    /// There while a host runs, and after one that did not end by itself.
+    pub(crate) fn alive(&self) -> PathBuf {
+        self.home.join("host.alive")
     }
     pub(crate) fn log(&self) -> PathBuf {
         self.home.join("host.log")

@@ -5,6 +5,7 @@ mod apply;
 pub mod check;
 mod client;
 mod config;
+mod daemon;
 mod error;
 mod host;
 mod observe;
@@ -15,6 +16,7 @@ mod provider;
 mod queues;
 
 pub use self::config::{Config, Durability};
+pub use self::daemon::Running;
 pub use self::host::embedded::{Embedded, Program, Served};
 pub use self::host::follow::Follower;
 pub use self::host::host_main;

@@ -19,6 +19,12 @@ pub(crate) struct HostInfo {
     pub(crate) build: String,
     pub(crate) pid: u32,
     pub(crate) version: String,
+    /// The keys of its apps.
+    #[serde(default)]
+    pub(crate) apps: Vec<String>,
+    /// Messages in all their queues.
+    #[serde(default)]
+    pub(crate) messages: u64,
 }
 
 /// What is deployed, or is to be.

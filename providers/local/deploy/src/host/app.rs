@@ -39,6 +39,7 @@ pub(crate) struct App {
     record: Mutex<Record>,
     current: watch::Sender<Option<Arc<Deployment>>>,
     front: Mutex<Option<Front>>,
+    offered: Mutex<Option<tokio::net::TcpListener>>,
     /// One change at a time; a second one is refused, not queued.
     changing: tokio::sync::Mutex<()>,
 }
@@ -51,6 +52,7 @@ impl App {
             record: Mutex::new(record),
             current: watch::Sender::new(None),
             front: Mutex::new(None),
+            offered: Mutex::new(None),
             changing: tokio::sync::Mutex::new(()),
         })
     }
@@ -137,15 +139,9 @@ impl App {
         Ok(())
     }
 
-    /// The port of its front, where it has none yet.
-    pub(crate) fn choose_port(&self, port: u16) -> Result<()> {
-        let _changing = self.change()?;
-        let mut record = self.record();
-        if record.port.is_none() {
-            record.port = Some(port);
-            self.save(record)?;
-        }
-        Ok(())
+    /// What its front is to listen on, once it has one.
+    pub(crate) fn offer(&self, listener: tokio::net::TcpListener) {
+        *lock(&self.offered) = Some(listener);
     }
 
     /// Makes a table, if it is not there.
@@ -243,6 +239,9 @@ impl App {
         let wanted = manifest.functions.iter().any(|f| f.name == HTTP_FUNCTION);
         if !wanted || lock(&self.front).is_some() {
             return Ok(None);
+        }
+        if let Some(listener) = lock(&self.offered).take() {
+            return Ok(Some((listener.local_addr()?.port(), listener)));
         }
         front::bind(record.port, taken).await.map(Some)
     }

@@ -38,7 +38,7 @@ async fn route(host: &Arc<Host>, request: Request<Bytes>) -> Result<Response> {
     let rest = path.strip_prefix(VERSION).ok_or_else(unknown)?;
     let segments: Vec<&str> = rest.split('/').skip(1).collect();
     match (&parts.method, segments.as_slice()) {
-        (&Method::GET, ["host"]) => ok(&host.info),
+        (&Method::GET, ["host"]) => ok(&host.describe()),
         (&Method::POST, ["host", "stop"]) => {
             host.stop.send_replace(true);
             ok(&json!({}))

@@ -1,20 +1,24 @@
 //! A host inside another process: `xcloud dev` serves one app with it. Same queues, fronts, processes and switch as the
 //! host that `xcloud deploy` starts; it ends with the process around it.
 
+mod waiting;
+
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use xcloud_core::spec::{HTTP_FUNCTION, Spec};
 use xcloud_core::{Error, Result};
 use xcloud_deploy::Stage;
 
+use self::waiting::Waiting;
 use super::api::{Manifest, Publish, app_key};
 use super::state::Host;
-use super::{begin, end, lock, release};
+use super::{begin, end, release};
 use crate::config::{Paths, hex};
 
 /// A host that this process is.
@@ -23,6 +27,9 @@ pub struct Embedded {
     servers: JoinSet<()>,
     stage: Stage,
     key: String,
+    listener: std::net::TcpListener,
+    /// Answers until there is a version to serve.
+    waiting: Mutex<Option<Waiting>>,
     /// Held until everything has ended.
     _lock: File,
 }
@@ -46,40 +53,36 @@ pub struct Served {
 }
 
 impl Embedded {
-    /// Starts a host in this directory that owns one app. Messages that its queues held are still there; what served
-    /// before is not: the sources may say something else by now.
+    /// Starts a host in this directory that owns one app and listens on a port from now on: until there is a version, the
+    /// answer is 503. What its queues and tables held is still there; what served before is not: the sources may say
+    /// something else by now.
     ///
     /// # Errors
-    /// [`xcloud_core::ErrorKind::Conflict`]: another host runs in the directory. Or the directory, the store or a socket cannot be
-    /// used.
-    pub async fn start(home: &Path, stage: Stage) -> Result<Self> {
+    /// [`xcloud_core::ErrorKind::Conflict`]: another host runs in the directory. Or the directory, the store or a socket
+    /// cannot be used.
+    pub async fn start(home: &Path, stage: Stage, listener: std::net::TcpListener) -> Result<Self> {
         let key = app_key(&stage)?;
         let paths = Paths::new(home);
-        let lock = lock(&paths)?.ok_or_else(|| {
+        let lock = super::lock(&paths)?.ok_or_else(|| {
             Error::conflict(format!(
                 "another host holds {}: it serves this app already",
                 paths.lock().display()
             ))
         })?;
-        let app = paths.app(&key);
-        match std::fs::remove_dir_all(&app) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                return Err(crate::error::io(format!("cannot clear {}", app.display()))(e));
-            }
-            _ => {}
-        }
+        forget(&paths.app(&key))?;
         let (host, servers) = begin(paths).await?;
-        Ok(Self { host, servers, stage, key, _lock: lock })
+        listener.set_nonblocking(true)?;
+        let waiting = Mutex::new(Some(Waiting::start(&listener)?));
+        Ok(Self { host, servers, stage, key, listener, waiting, _lock: lock })
     }
 
     /// Puts a program into service: its processes start beside the old ones, and take over when all are ready. Calls
-    /// on their way end where they began. The first time it listens on `port`, which it keeps.
+    /// on their way end where they began.
     ///
     /// # Errors
     /// What kept it from being ready; what served before still serves.
-    pub async fn publish(&self, spec: &Spec, program: &Program, port: u16) -> Result<Served> {
+    pub async fn publish(&self, spec: &Spec, program: &Program) -> Result<Served> {
         let app = self.host.app_or_new(&self.key)?;
-        app.choose_port(port)?;
         let directory = app.place().directory.clone();
         let digest = fingerprint(program)?;
         let (to, from, name) = (directory, program.clone(), digest.clone());
@@ -96,10 +99,20 @@ impl Embedded {
         let base = app.record().version;
         let publish =
             Publish { stage: self.stage.clone(), manifest, base, delete_data: false, durability: None };
+        // Before the front listens: a connection is taken by one of the two.
+        let waited = lock(&self.waiting).take();
+        if waited.is_some() {
+            drop(waited);
+            app.offer(TcpListener::from_std(self.listener.try_clone()?)?);
+        }
         let (published, taken) = (Arc::clone(&app), self.host.ports_but(&self.key));
         // In a task of its own: a caller that goes away in the middle does not leave it half done.
         let version = tokio::spawn(async move { published.publish(publish, &taken).await });
-        let version = version.await.map_err(|e| Error::handler(e.to_string()))??;
+        let version = version.await.map_err(|e| Error::handler(e.to_string()))?;
+        if version.is_err() && app.record().version == 0 {
+            *lock(&self.waiting) = Some(Waiting::start(&self.listener)?);
+        }
+        let version = version?;
         let http = spec.functions.iter().any(|f| f.name == HTTP_FUNCTION);
         let port = app.record().port.filter(|_| http);
         Ok(Served { version, url: port.map(|port| format!("http://127.0.0.1:{port}")) })
@@ -120,6 +133,24 @@ impl std::fmt::Debug for Embedded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Embedded({})", self.key)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes what an app served, not what it stored.
+fn forget(app: &Path) -> Result<()> {
+    let gone = |path: PathBuf| {
+        let result = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+        match result {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(crate::error::io(format!("cannot clear {}", path.display()))(e))
+            }
+            _ => Ok(()),
+        }
+    };
+    ["app.json", "releases", "logs"].iter().try_for_each(|name| gone(app.join(name)))
 }
 
 /// A name for what is started, in the form of a digest. It is enough that the file was not written since: hashing a

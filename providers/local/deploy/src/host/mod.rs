@@ -37,6 +37,7 @@ use xcloud_core::{Error, ErrorKind, Response, Result};
 use xcloud_serve::{Listener, Server, terminated};
 
 use self::api::{HostInfo, MAX_PACKAGE};
+pub(crate) use self::leftovers::is_running;
 use self::state::Host;
 use crate::config::Paths;
 
@@ -96,6 +97,10 @@ fn run_alone(paths: Paths) -> Result<()> {
 
 async fn run(paths: Paths) -> Result<()> {
     let signal = terminated()?;
+    let alive = paths.alive();
+    // Whoever finds it later, and no host, knows that this one did not end by itself.
+    std::fs::write(&alive, leftovers::myself())
+        .map_err(crate::error::io("cannot write in the home directory"))?;
     let (host, servers) = begin(paths).await?;
     log(&format!("host {} runs as process {}", host.info.build, host.info.pid));
     let mut asked = host.stop.subscribe();
@@ -107,7 +112,7 @@ async fn run(paths: Paths) -> Result<()> {
     }
     end(&host, servers).await;
     log("ended");
-    Ok(())
+    std::fs::remove_file(&alive).map_err(crate::error::io("cannot remove a file of the home directory"))
 }
 
 /// Opens the store, brings the apps back and listens. The lock must be held.
@@ -117,6 +122,8 @@ async fn begin(paths: Paths) -> Result<(Arc<Host>, JoinSet<()>)> {
         build: build_of(&std::env::current_exe()?)?,
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        apps: Vec::new(),
+        messages: 0,
     };
     let host = Host::new(paths, info);
     let (control, data) = (listen(&host.paths.control())?, listen(&host.paths.data())?);

@@ -76,6 +76,15 @@ impl Host {
         self.lock().values().cloned().collect()
     }
 
+    /// Who the host is, and what it has now.
+    pub(crate) fn describe(&self) -> HostInfo {
+        let apps = self.apps();
+        let messages = apps.iter().flat_map(|app| app.view().queues).map(|queue| queue.waiting).sum();
+        let keys = apps.iter().filter(|app| app.record().manifest.is_some());
+        let apps = keys.map(|app| app.place().key.clone()).collect();
+        HostInfo { apps, messages, ..self.info.clone() }
+    }
+
     /// Ports that belong to other apps, whether these run or not.
     pub(crate) fn ports_but(&self, key: &str) -> Vec<u16> {
         let others = self.apps();
