@@ -94,6 +94,10 @@ pub(crate) enum Verb {
     Logs(Logs),
     /// Say how deployed functions are
     Status,
+    /// Print a script that completes what is typed, for a shell
+    Completions(Completions),
+    /// Look whether this machine has what building and deploying need
+    Doctor,
     /// Take everything down
     Destroy(Destroy),
     /// Look at queues, try failed messages again, throw messages away
@@ -122,6 +126,13 @@ pub(crate) struct From {
     /// Take what a build left in DIR, a copy of .xcloud/build: build once, deploy many times
     #[arg(long, value_name = "DIR", conflicts_with = "no_build")]
     pub artifact: Option<PathBuf>,
+}
+
+/// `xcloud completions`
+#[derive(Debug, Group)]
+pub(crate) struct Completions {
+    /// The shell
+    pub shell: clap_complete::Shell,
 }
 
 /// `xcloud check`

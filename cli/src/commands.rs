@@ -3,11 +3,13 @@
 mod artifact;
 mod build;
 mod check;
+mod completions;
 mod deploy;
 mod describe;
 mod destroy;
 #[cfg(feature = "local")]
 mod dev;
+mod doctor;
 mod invoke;
 mod logs;
 mod new;
@@ -33,6 +35,8 @@ use crate::{cargo, elf, registry};
 pub(crate) async fn run(args: &Args, printer: &Printer) -> Result<Done> {
     let project = || Project::open(args);
     match &args.verb {
+        Verb::Completions(options) => Ok(completions::run(options)),
+        Verb::Doctor => doctor::run(args, printer).await,
         Verb::New(options) => new::run(args, options),
         Verb::Build => build::run(&project()?, args, printer).await,
         Verb::Check(options) => check::run(&project()?, args, options, printer).await,

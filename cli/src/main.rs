@@ -7,6 +7,7 @@ mod config;
 mod elf;
 mod exit;
 mod printer;
+mod probe;
 mod registry;
 mod scaffold;
 

@@ -5,6 +5,7 @@ mod check;
 mod deploy;
 mod dev;
 mod durability;
+mod doctor;
 mod faults;
 mod input;
 mod packages;
