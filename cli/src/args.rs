@@ -94,6 +94,8 @@ pub(crate) enum Verb {
     Logs(Logs),
     /// Say how deployed functions are
     Status,
+    /// Print the JSON Schema of xcloud.toml
+    Schema,
     /// Print a script that completes what is typed, for a shell
     Completions(Completions),
     /// Look whether this machine has what building and deploying need

@@ -15,6 +15,7 @@ mod logs;
 mod new;
 mod plan;
 mod queue;
+mod schema;
 mod status;
 
 use std::path::{Path, PathBuf};
@@ -37,6 +38,7 @@ pub(crate) async fn run(args: &Args, printer: &Printer) -> Result<Done> {
     match &args.verb {
         Verb::Completions(options) => Ok(completions::run(options)),
         Verb::Doctor => doctor::run(args, printer).await,
+        Verb::Schema => schema::run(),
         Verb::New(options) => new::run(args, options),
         Verb::Build => build::run(&project()?, args, printer).await,
         Verb::Check(options) => check::run(&project()?, args, options, printer).await,

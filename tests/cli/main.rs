@@ -4,12 +4,13 @@
 mod check;
 mod deploy;
 mod dev;
-mod durability;
 mod doctor;
+mod durability;
 mod faults;
 mod input;
 mod packages;
 mod scaffold;
+mod schema;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
