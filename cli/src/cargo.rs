@@ -124,6 +124,14 @@ pub(crate) fn no_cargo(error: std::io::Error) -> Error {
     Error::new(ErrorKind::Config, message).caused_by(error)
 }
 
+/// The Cargo.toml of the workspace that a directory belongs to, as cargo says.
+pub(crate) fn workspace_root(directory: &Path) -> Option<PathBuf> {
+    let mut command = Command::new(cargo());
+    command.current_dir(directory).args(["locate-project", "--workspace", "--message-format", "plain"]);
+    let output = command.output().ok().filter(|output| output.status.success())?;
+    Some(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
+}
+
 /// Builds a program of one line as [`build`] would, and runs it; says how. Where cargo runs decides which of its
 /// configuration files count, so it runs in the project's directory.
 ///

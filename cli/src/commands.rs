@@ -10,6 +10,7 @@ mod destroy;
 #[cfg(feature = "local")]
 mod dev;
 mod doctor;
+mod init;
 mod invoke;
 mod logs;
 mod new;
@@ -38,6 +39,7 @@ pub(crate) async fn run(args: &Args, printer: &Printer) -> Result<Done> {
     match &args.verb {
         Verb::Completions(options) => Ok(completions::run(options)),
         Verb::Doctor => doctor::run(args, printer).await,
+        Verb::Init(options) => init::run(args, options),
         Verb::Schema => schema::run(),
         Verb::New(options) => new::run(args, options),
         Verb::Build => build::run(&project()?, args, printer).await,
