@@ -97,6 +97,14 @@ pub(crate) enum Verb {
     #[cfg(feature = "local")]
     /// The local host: is it there, start it, end it
     Local(Local),
+    /// Write xcloud.toml into an existing cargo package, and say what else it needs
+    Init(Init),
+    /// Print the JSON Schema of xcloud.toml
+    Schema,
+    /// Print a script that completes what is typed, for a shell
+    Completions(Completions),
+    /// Look whether this machine has what building and deploying need
+    Doctor,
     /// Take everything down
     Destroy(Destroy),
     /// Look at queues, try failed messages again, throw messages away
@@ -125,6 +133,24 @@ pub(crate) struct From {
     /// Take what a build left in DIR, a copy of .xcloud/build: build once, deploy many times
     #[arg(long, value_name = "DIR", conflicts_with = "no_build")]
     pub artifact: Option<PathBuf>,
+}
+
+/// `xcloud init`
+#[derive(Debug, Group)]
+pub(crate) struct Init {
+    /// The project's name; the package's when absent
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Depend on the xcloud crate in this checkout
+    #[arg(long, value_name = "DIR")]
+    pub path_to_xcloud: Option<PathBuf>,
+}
+
+/// `xcloud completions`
+#[derive(Debug, Group)]
+pub(crate) struct Completions {
+    /// The shell
+    pub shell: clap_complete::Shell,
 }
 
 /// `xcloud check`

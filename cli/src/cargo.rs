@@ -124,6 +124,60 @@ pub(crate) fn no_cargo(error: std::io::Error) -> Error {
     Error::new(ErrorKind::Config, message).caused_by(error)
 }
 
+/// The Cargo.toml of the workspace that a directory belongs to, as cargo says.
+pub(crate) fn workspace_root(directory: &Path) -> Option<PathBuf> {
+    let mut command = Command::new(cargo());
+    command.current_dir(directory).args(["locate-project", "--workspace", "--message-format", "plain"]);
+    let output = command.output().ok().filter(|output| output.status.success())?;
+    Some(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
+}
+
+/// Builds a program of one line as [`build`] would, and runs it; says how. Where cargo runs decides which of its
+/// configuration files count, so it runs in the project's directory.
+///
+/// # Errors
+/// What is not there, or does not work.
+pub(crate) fn try_static(directory: &Path) -> Result<String> {
+    let target = default_target();
+    check_target(directory, target)?;
+    let scratch = std::env::temp_dir().join(format!("xcloud-doctor-{}", std::process::id()));
+    let result = try_in(&scratch, directory, target);
+    drop(std::fs::remove_dir_all(&scratch));
+    result
+}
+
+fn try_in(scratch: &Path, directory: &Path, target: &str) -> Result<String> {
+    std::fs::create_dir_all(scratch)?;
+    let manifest = scratch.join("Cargo.toml");
+    let text = "[package]\nname = \"probe\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\
+                [[bin]]\nname = \"probe\"\npath = \"probe.rs\"\n[workspace]\n";
+    std::fs::write(&manifest, text)?;
+    std::fs::write(scratch.join("probe.rs"), "fn main() {}\n")?;
+    let mut command = Command::new(cargo());
+    command.current_dir(directory).args(["build", "--quiet", "--offline", "--target", target]);
+    command.arg("--manifest-path").arg(&manifest).arg("--target-dir").arg(scratch);
+    let flags = flags(target);
+    add_flags(&mut command, target, &flags);
+    let output = command.output().map_err(no_cargo)?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let errors =
+            said.lines().map(str::trim).filter(|line| line.starts_with("error") || line.contains("ld: "));
+        let said = errors.take(3).collect::<Vec<_>>().join("; ");
+        return Err(Error::new(ErrorKind::Config, format!("a program does not link for {target}: {said}")));
+    }
+    let program = scratch.join(target).join("debug/probe");
+    crate::elf::arch(&std::fs::read(&program)?)?;
+    let ran = Command::new(&program).status();
+    if !ran.is_ok_and(|status| status.success()) {
+        return Err(Error::new(
+            ErrorKind::Config,
+            format!("a static program for {target} does not run here"),
+        ));
+    }
+    Ok(format!("works for {target}, {}", flags.join(" ")))
+}
+
 /// The target's standard library is there, or the error says how to get it.
 fn check_target(directory: &Path, target: &str) -> Result<()> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());

@@ -3,11 +3,14 @@
 mod artifact;
 mod build;
 mod check;
+mod completions;
 mod deploy;
 mod describe;
 mod destroy;
 #[cfg(feature = "local")]
 mod dev;
+mod doctor;
+mod init;
 mod invoke;
 #[cfg(feature = "local")]
 mod local;
@@ -15,6 +18,7 @@ mod logs;
 mod new;
 mod plan;
 mod queue;
+mod schema;
 mod status;
 
 use std::path::{Path, PathBuf};
@@ -35,6 +39,10 @@ use crate::{cargo, elf, registry};
 pub(crate) async fn run(args: &Args, printer: &Printer) -> Result<Done> {
     let project = || Project::open(args);
     match &args.verb {
+        Verb::Completions(options) => Ok(completions::run(options)),
+        Verb::Doctor => doctor::run(args, printer).await,
+        Verb::Init(options) => init::run(args, options),
+        Verb::Schema => schema::run(),
         Verb::New(options) => new::run(args, options),
         Verb::Build => build::run(&project()?, args, printer).await,
         Verb::Check(options) => check::run(&project()?, args, options, printer).await,

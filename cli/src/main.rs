@@ -9,6 +9,7 @@ mod exit;
 #[cfg(feature = "local")]
 mod hidden;
 mod printer;
+mod probe;
 mod registry;
 mod scaffold;
 

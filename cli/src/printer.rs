@@ -132,7 +132,8 @@ impl Printer {
         text
     }
 
-    fn paint(&self, code: &str, text: &str) -> String {
+    /// Text in a colour, where colours are on.
+    pub(crate) fn paint(&self, code: &str, text: &str) -> String {
         if self.color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 }

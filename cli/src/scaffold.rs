@@ -17,6 +17,9 @@ pub(crate) enum Template {
 }
 
 const CARGO: &str = include_str!("../templates/Cargo.toml.in");
+/// A whole `main.rs` for `xcloud init`.
+pub(crate) const INIT_MAIN: &str = include_str!("../templates/init_main.rs");
+const INIT: &str = include_str!("../templates/init.toml");
 const IGNORE: &str = include_str!("../templates/gitignore");
 const SERDE: &str = "serde = { version = \"1\", features = [\"derive\"] }";
 const AXUM: &str = "axum = { version = \"0.8\", default-features = false, features = [\"json\", \"query\"] }";
@@ -91,6 +94,18 @@ impl Template {
             (".gitignore", IGNORE.to_owned()),
         ]
     }
+}
+
+/// The xcloud.toml of `xcloud init`.
+pub(crate) fn init_toml(name: &str, origin: &Origin) -> String {
+    fill(INIT, &[("name", name), ("schema", &origin.schema())])
+}
+
+/// The release profile of the templates, with what each setting buys.
+pub(crate) fn release_profile() -> &'static str {
+    let from = CARGO.find("# What `xcloud build` makes").unwrap_or_default();
+    let to = CARGO.find("# Dependencies without").unwrap_or(CARGO.len());
+    CARGO.get(from..to).unwrap_or_default().trim_end()
 }
 
 /// Replaces `{{key}}`.
@@ -231,6 +246,13 @@ mod tests {
                 assert_eq!(manifest.name, "demo");
             }
         }
+    }
+
+    #[test]
+    fn the_profile_is_cut_out_whole() {
+        let profile = release_profile();
+        assert!(profile.starts_with("# What") && profile.ends_with("strip = true"), "{profile}");
+        assert!(profile.contains("[profile.release]"));
     }
 
     #[test]

@@ -4,12 +4,14 @@
 mod check;
 mod deploy;
 mod dev;
+mod doctor;
 mod durability;
 mod faults;
 mod input;
 mod operate;
 mod packages;
 mod scaffold;
+mod schema;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

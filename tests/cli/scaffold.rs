@@ -167,3 +167,69 @@ fn new_refuses_names_and_directories_that_are_taken() {
     assert!(output.status.code() == Some(2) && stderr.contains("/nowhere"), "{stderr}");
     assert!(!home.join("x").exists(), "nothing is half made");
 }
+
+/// A package that cargo made: init writes its file and nothing else, says what to add, and what was added works.
+#[test]
+fn init_says_what_a_package_needs_and_that_works() {
+    let home = scratch("init");
+    let mut cargo = Command::new(env!("CARGO"));
+    let made = cargo.args(["new", "--quiet", "--vcs", "none", "My_App"]).current_dir(&home).output();
+    assert!(made.expect("cargo runs").status.success());
+    let directory = home.join("My_App");
+    let at = directory.display().to_string();
+    let before = [read(&directory, "Cargo.toml"), read(&directory, "src/main.rs")];
+    let init = data(&home, &["-C", &at, "init", "-o", "json"]);
+    assert_eq!(init["name"], "my-app", "{init}");
+    assert_eq!([read(&directory, "Cargo.toml"), read(&directory, "src/main.rs")], before, "{init}");
+    for todo in init["todo"].as_array().expect("a list") {
+        let (file, add) = (todo["file"].as_str().expect("a path"), todo["add"].as_str().expect("text"));
+        // A program's main is replaced, everything else is added to; cargo's file ends with an empty table.
+        let text = if file.ends_with("main.rs") { String::new() } else { read(Path::new(""), file) };
+        let text = if add.contains("[dependencies]") { text.replace("[dependencies]\n", "") } else { text };
+        std::fs::write(file, format!("{text}\n{add}\n")).expect("it can be written");
+    }
+    assert_eq!(init["todo"].as_array().map(Vec::len), Some(4), "{init}");
+    std::fs::copy(root().join("examples/Cargo.lock"), directory.join("Cargo.lock")).expect("a lock file");
+    let app = App { home, directory };
+    let mut describe = app.command(program(), true);
+    describe.args(["describe", "-o", "json"]);
+    let spec: Value = serde_json::from_slice(&app.run(describe)).expect("one object");
+    assert_eq!(spec["data"]["functions"][0]["trigger"]["routes"][0]["path"], "/hello", "{spec}");
+
+    let kept = read(&app.directory, "xcloud.toml");
+    let again = xcloud(&app.home, &["-C", &at, "init"]);
+    let stderr = String::from_utf8_lossy(&again.stderr);
+    assert!(again.status.code() == Some(2) && stderr.contains("was left as it is"), "{stderr}");
+    assert_eq!(read(&app.directory, "xcloud.toml"), kept);
+    std::fs::remove_file(app.directory.join("xcloud.toml")).expect("it is there");
+    let complete = data(&app.home, &["-C", &at, "init", "--name", "shop", "-o", "json"]);
+    assert_eq!((&complete["name"], &complete["todo"]), (&json!("shop"), &json!([])), "{complete}");
+}
+
+#[test]
+fn init_refuses_what_is_no_package() {
+    let home = scratch("init-refused");
+    let at = home.display().to_string();
+    let init = || {
+        let output = xcloud(&home, &["-C", &at, "init"]);
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, stderr) = init();
+    assert!(code == Some(2) && stderr.contains("xcloud new NAME"), "{stderr}");
+    for (cargo, said) in [
+        ("[workspace]\n", "name the package's directory with -C"),
+        ("[package\n", "Cargo.toml"),
+        ("[package]\nversion = \"1.0.0\"\n", "the package has no name"),
+        ("[package]\nname = \"1st\"\n", "--name"),
+    ] {
+        std::fs::write(home.join("Cargo.toml"), cargo).expect("it can be written");
+        let (code, stderr) = init();
+        assert!(code == Some(2) && stderr.contains(said), "{cargo}: {stderr}");
+    }
+    assert!(!home.join("xcloud.toml").exists());
+}
+
+fn read(directory: &Path, file: &str) -> String {
+    let path = directory.join(file);
+    std::fs::read_to_string(&path).unwrap_or_default()
+}

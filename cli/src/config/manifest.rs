@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use xcloud_core::Result;
 use xcloud_core::spec::Settings;
 
-use super::toml::{Source, Table};
+use super::toml::{Key, Source, Table};
 
 /// A project's file. Every key is optional but the name.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -75,20 +75,38 @@ impl Manifest {
     /// # Errors
     /// The first thing that is wrong: file, line, key, and the nearest key that exists.
     pub(crate) fn read(source: &Source) -> Result<Self> {
-        source.read(|file| {
-            let project = file.table("project", project)?;
-            let build = file.table("build", build)?.unwrap_or_default();
-            let functions = file.named("functions", |_, table| function(table))?;
-            let durability = file.table("providers", providers)?.flatten();
-            let stages = file.named("stages", |_, table| stage(table))?;
-            let budget = file.table("budget", budget)?.unwrap_or_default();
-            file.end()?;
-            let (name, provider) = project.unwrap_or_default();
-            Ok(Self { name, provider, build, functions, stages, budget, durability })
-        })
+        source.read(Self::of)
+    }
+
+    /// Every key that a file may have.
+    ///
+    /// # Errors
+    /// None that a user can cause.
+    pub(crate) fn keys() -> Result<Vec<Key>> {
+        Source::keys(|file| Self::of(file).map(drop))
+    }
+
+    fn of(file: &Table<'_>) -> Result<Self> {
+        let project = file.table("project", project)?;
+        let build = file.table("build", build)?.unwrap_or_default();
+        let functions = file.named("functions", |_, table| function(table))?;
+        let durability = file.table("providers", providers)?.flatten();
+        let stages = file.named("stages", |_, table| stage(table))?;
+        let budget = file.table("budget", budget)?.unwrap_or_default();
+        file.end()?;
+        let (name, provider) = project.unwrap_or_default();
+        Ok(Self { name, provider, build, functions, stages, budget, durability })
     }
 }
 
+/// What memory may be, in words.
+pub(super) const MEMORY: &str = "a size like \"256MB\" or \"1GB\"";
+/// What a timeout may be, in words.
+pub(super) const TIME: &str = "a time like \"15s\" or \"2m\"";
+/// What a short time may be, in words.
+pub(super) const MILLISECONDS: &str = "a time like \"20ms\"";
+/// What a file's size may be, in words.
+pub(super) const FILE_SIZE: &str = "a size like \"4MB\", \"2.5MB\" or \"900KB\"";
 /// What a project's name may be, in words.
 pub(crate) const PROJECT_NAME: &str = "1 to 40 lower-case letters, digits and `-`, a letter first";
 
@@ -117,8 +135,8 @@ fn build(table: &Table<'_>) -> Result<Build> {
 
 fn function(table: &Table<'_>) -> Result<FunctionTable> {
     let settings = Settings {
-        memory_mb: table.parsed("memory", "a size like \"256MB\" or \"1GB\"", megabytes)?,
-        timeout_seconds: table.parsed("timeout", "a time like \"15s\" or \"2m\"", seconds)?,
+        memory_mb: table.parsed("memory", MEMORY, megabytes)?,
+        timeout_seconds: table.parsed("timeout", TIME, seconds)?,
         concurrency: table.number("concurrency", 1)?,
         min_instances: table.number("min_instances", 0)?,
         max_instances: table.number("max_instances", 1)?,
@@ -153,8 +171,8 @@ fn texts(table: &Table<'_>, keys: &[&'static str]) -> Result<()> {
 }
 
 fn budget(table: &Table<'_>) -> Result<Budget> {
-    let binary = table.parsed("binary", "a size like \"4MB\", \"2.5MB\" or \"900KB\"", bytes)?;
-    table.parsed("init", "a time like \"20ms\"", |text| text.strip_suffix("ms")?.parse::<u32>().ok())?;
+    let binary = table.parsed("binary", FILE_SIZE, bytes)?;
+    table.parsed("init", MILLISECONDS, |text| text.strip_suffix("ms")?.parse::<u32>().ok())?;
     Ok(Budget { binary })
 }
 

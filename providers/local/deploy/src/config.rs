@@ -85,6 +85,13 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Where the host of a home directory takes commands. Its path is short enough for a socket.
+    pub fn control_socket(home: &Path) -> PathBuf {
+        Paths::new(home).control()
+    }
+}
+
 /// The files of a host.
 #[derive(Debug, Clone)]
 pub(crate) struct Paths {

@@ -21,3 +21,4 @@ pub use self::host::embedded::{Embedded, Program, Served};
 pub use self::host::follow::Follower;
 pub use self::host::host_main;
 pub use self::provider::Local;
+pub use xcloud_local::binding::FIRST_PORT;

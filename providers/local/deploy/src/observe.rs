@@ -37,7 +37,7 @@ pub(crate) fn queue_resource(name: &str, durability: Option<Durability>, data: b
 
 /// A table as a plan compares it.
 pub(crate) fn table_resource(name: &str, durability: Option<Durability>, data: bool) -> Resource {
-    Resource { id: format!("table/{name}"), fields: kept(durability), data }
+    Resource { id: format!("table/{name}"), fields: kept(durability), data, needs: Vec::new() }
 }
 
 fn kept(durability: Option<Durability>) -> BTreeMap<String, Value> {
