@@ -44,10 +44,12 @@ pub enum Payload {
 /// # Errors
 /// [`ErrorKind::BadEvent`]: SQS records that are not of the documented shape.
 pub fn event(payload: &Bytes, bodies: &mut Bodies) -> Result<Payload> {
-    let wire = std::str::from_utf8(payload).ok().and_then(|text| http::Wire::read(text).ok());
-    let Some(wire) = wire else { return Ok(Payload::Raw(payload.clone())) };
+    let text = std::str::from_utf8(payload);
+    let Some(wire) = text.ok().and_then(|_| http::Wire::read(payload, bodies).ok()) else {
+        return Ok(Payload::Raw(payload.clone()));
+    };
     if let Some(origin) = wire.origin() {
-        return Ok(Payload::Http(origin, wire.request(origin, payload, bodies)));
+        return Ok(Payload::Http(origin, wire.request(origin, payload)));
     }
     match wire.records {
         Some(list) => queue::read(list, payload, bodies),
@@ -67,20 +69,7 @@ impl Bodies {
 
     /// What a text of the payload says: a part of the payload where nothing in it is escaped.
     fn body(&mut self, text: Text<'_>, payload: &Bytes) -> Result<Bytes, Fault> {
-        if !text.escaped {
-            return Ok(payload.slice_ref(text.raw.as_bytes()));
-        }
-        self.0.resize(text.room(), 0);
-        match text.write(&mut self.0) {
-            Ok(length) => {
-                self.0.truncate(length);
-                Ok(self.0.split().freeze())
-            }
-            Err(fault) => {
-                self.0.clear();
-                Err(fault)
-            }
-        }
+        if text.escaped { text.write(&mut self.0) } else { Ok(payload.slice_ref(text.raw)) }
     }
 }
 

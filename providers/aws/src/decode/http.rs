@@ -1,14 +1,14 @@
 //! HTTP requests of API Gateway, function URLs and load balancers.
 
 use std::borrow::Cow;
-use std::fmt::Write;
+use std::io::Write;
 
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use bytes::Bytes;
 use xcloud_core::Result;
 use xcloud_core::text::{base64_decode, percent_encode};
 
-use super::json::{Fault, Reader, Text};
+use super::json::{Body, Fault, Reader, Text};
 use super::{Bodies, Origin, bad};
 
 /// Room for the headers that an API Gateway usually sends.
@@ -20,66 +20,76 @@ pub(super) struct Wire<'a> {
     version: Option<Text<'a>>,
     raw_path: Option<Text<'a>>,
     raw_query_string: Option<Text<'a>>,
-    cookies: Option<&'a str>,
-    headers: Option<&'a str>,
-    multi_value_headers: Option<&'a str>,
-    query_string_parameters: Option<&'a str>,
-    multi_value_query_string_parameters: Option<&'a str>,
+    cookies: Option<&'a [u8]>,
+    headers: Option<HeaderMap>,
+    multi_value_headers: Option<HeaderMap>,
+    query_string_parameters: Option<&'a [u8]>,
+    multi_value_query_string_parameters: Option<&'a [u8]>,
     path: Option<Text<'a>>,
     http_method: Option<Text<'a>>,
-    resource: Option<&'a str>,
+    resource: Option<&'a [u8]>,
     /// Only questions to an authorizer have one of these two.
-    route_arn: Option<&'a str>,
-    method_arn: Option<&'a str>,
+    route_arn: Option<&'a [u8]>,
+    method_arn: Option<&'a [u8]>,
     /// Whether there is a request context, and what of it tells where the request came from.
     context: Option<Context<'a>>,
-    body: Option<Text<'a>>,
+    body: Option<Result<Body<'a>, Fault>>,
     is_base64_encoded: Option<bool>,
     /// The list, when its first record is one of SQS.
-    pub(super) records: Option<&'a str>,
+    pub(super) records: Option<&'a [u8]>,
 }
 
 #[derive(Default)]
 struct Context<'a> {
     method: Option<Text<'a>>,
-    elb: Option<&'a str>,
+    elb: Option<&'a [u8]>,
 }
 
 impl<'a> Wire<'a> {
-    /// Reads a whole payload.
+    /// Reads a whole payload, which is UTF-8; headers are parts of it where they stand in it as they are meant.
     ///
     /// # Errors
     /// It is not JSON, not an object, or a field of a request is of another type or there twice.
-    pub(super) fn read(payload: &'a str) -> Result<Self, Fault> {
+    pub(super) fn read(payload: &'a Bytes, bodies: &mut Bodies) -> Result<Self, Fault> {
         let mut wire = Self::default();
         let mut reader = Reader::new(payload);
-        reader
-            .object(|reader, name| if reader.null()? { Ok(()) } else { wire.field(reader, &name.read()?) })?;
+        reader.object(|reader, name| {
+            if reader.null()? { Ok(()) } else { wire.field(reader, &name.read()?, payload, bodies) }
+        })?;
         reader.end()?;
         Ok(wire)
     }
 
-    fn field(&mut self, reader: &mut Reader<'a>, name: &str) -> Result<(), Fault> {
+    #[inline(always)]
+    fn field(
+        &mut self,
+        reader: &mut Reader<'a>,
+        name: &[u8],
+        payload: &Bytes,
+        bodies: &mut Bodies,
+    ) -> Result<(), Fault> {
         match name {
-            "version" => once(&mut self.version, reader, Reader::text),
-            "rawPath" => once(&mut self.raw_path, reader, Reader::text),
-            "rawQueryString" => once(&mut self.raw_query_string, reader, Reader::text),
-            "cookies" => once(&mut self.cookies, reader, Reader::slice),
-            "headers" => once(&mut self.headers, reader, Reader::slice),
-            "multiValueHeaders" => once(&mut self.multi_value_headers, reader, Reader::slice),
-            "queryStringParameters" => once(&mut self.query_string_parameters, reader, Reader::slice),
-            "multiValueQueryStringParameters" => {
+            b"version" => once(&mut self.version, reader, Reader::text),
+            b"rawPath" => once(&mut self.raw_path, reader, Reader::text),
+            b"rawQueryString" => once(&mut self.raw_query_string, reader, Reader::text),
+            b"cookies" => once(&mut self.cookies, reader, Reader::slice),
+            b"headers" => once(&mut self.headers, reader, |reader| headers(reader, payload)),
+            b"multiValueHeaders" => {
+                once(&mut self.multi_value_headers, reader, |reader| headers(reader, payload))
+            }
+            b"queryStringParameters" => once(&mut self.query_string_parameters, reader, Reader::slice),
+            b"multiValueQueryStringParameters" => {
                 once(&mut self.multi_value_query_string_parameters, reader, Reader::slice)
             }
-            "path" => once(&mut self.path, reader, Reader::text),
-            "httpMethod" => once(&mut self.http_method, reader, Reader::text),
-            "resource" => once(&mut self.resource, reader, Reader::slice),
-            "routeArn" => once(&mut self.route_arn, reader, Reader::slice),
-            "methodArn" => once(&mut self.method_arn, reader, Reader::slice),
-            "requestContext" => once(&mut self.context, reader, Context::read),
-            "body" => once(&mut self.body, reader, Reader::text),
-            "isBase64Encoded" => once(&mut self.is_base64_encoded, reader, Reader::boolean),
-            "Records" => {
+            b"path" => once(&mut self.path, reader, Reader::text),
+            b"httpMethod" => once(&mut self.http_method, reader, Reader::text),
+            b"resource" => once(&mut self.resource, reader, Reader::slice),
+            b"routeArn" => once(&mut self.route_arn, reader, Reader::slice),
+            b"methodArn" => once(&mut self.method_arn, reader, Reader::slice),
+            b"requestContext" => once(&mut self.context, reader, Context::read),
+            b"body" => once(&mut self.body, reader, |reader| reader.body(&mut bodies.0)),
+            b"isBase64Encoded" => once(&mut self.is_base64_encoded, reader, Reader::boolean),
+            b"Records" => {
                 let list = reader.slice()?;
                 self.records = is_sqs(list).then_some(list);
                 Ok(())
@@ -95,7 +105,7 @@ impl<'a> Wire<'a> {
             return None;
         }
         let context = self.context.as_ref()?;
-        let second = self.version.is_some_and(|version| version.raw == "2.0");
+        let second = self.version.is_some_and(|version| version.raw == b"2.0");
         if context.method.is_some() && second && self.raw_path.is_some() {
             return Some(Origin::V2);
         }
@@ -107,73 +117,66 @@ impl<'a> Wire<'a> {
         self.resource.is_some().then_some(Origin::V1)
     }
 
-    /// The request. `payload` is what `self` was read from: what stands in it as it is meant is not copied.
-    pub(super) fn request(
-        &self,
-        origin: Origin,
-        payload: &Bytes,
-        bodies: &mut Bodies,
-    ) -> Result<Request<Bytes>> {
-        let mut request = Request::new(self.body(payload, bodies)?);
+    /// The request. `payload` is what `self` was read from.
+    pub(super) fn request(mut self, origin: Origin, payload: &Bytes) -> Result<Request<Bytes>> {
+        let mut request = Request::new(self.body(payload)?);
         let method = self.context.as_ref().and_then(|c| c.method).or(self.http_method).unwrap_or(Text::EMPTY);
-        *request.method_mut() = Method::from_bytes(method.read()?.as_bytes()).map_err(no_request)?;
+        *request.method_mut() = Method::from_bytes(&method.read()?).map_err(no_request)?;
         *request.uri_mut() = Uri::from_maybe_shared(self.target(origin)?).map_err(no_request)?;
-        *request.headers_mut() = self.headers(payload)?;
+        let mut headers = self.multi_value_headers.or(self.headers).unwrap_or_default();
+        if let Some(value) = self.cookies.map(|list| cookies(list, payload)).transpose()?.flatten() {
+            headers.append(header::COOKIE, value);
+        }
+        *request.headers_mut() = headers;
         Ok(request)
     }
 
     fn target(&self, origin: Origin) -> Result<Bytes> {
         let path = self.raw_path.or(self.path).unwrap_or(Text::EMPTY).read()?;
-        let path = allowed(if path.is_empty() { "/" } else { &path }, b"?#");
+        let path = allowed(if path.is_empty() { b"/" } else { &path }, b"?#");
         let pairs = self.multi_value_query_string_parameters.or(self.query_string_parameters);
         let raw = self.raw_query_string.unwrap_or(Text::EMPTY).read()?;
         let query = match origin {
             Origin::V2 => allowed(&raw, b"#"),
             // These are decoded by the gateway, those of a load balancer are not.
-            Origin::V1 => query(pairs, |text| percent_encode(text).into())?.into(),
-            Origin::Alb { .. } => query(pairs, |text| allowed(text, b"#&"))?.into(),
+            Origin::V1 => query(pairs, |text| Ok(percent_encode(&text.string()?).into_bytes()))?.into(),
+            Origin::Alb { .. } => query(pairs, |text| Ok(allowed(&text.read()?, b"#&").into_owned()))?.into(),
         };
         if query.is_empty() {
             return Ok(path.into_owned().into());
         }
-        let mut target = String::with_capacity(path.len() + 1 + query.len());
-        target.extend([&*path, "?", &*query]);
-        Ok(target.into())
-    }
-
-    fn headers(&self, payload: &Bytes) -> Result<HeaderMap> {
-        let mut headers = HeaderMap::with_capacity(HEADERS);
-        // A front lets nothing else through; what cannot be a header is none.
-        let mut add = |name: &[u8], value: HeaderValue| {
-            if let Ok(name) = HeaderName::from_bytes(name) {
-                headers.append(name, value);
-            }
-        };
-        if let Some(list) = self.multi_value_headers.or(self.headers) {
-            pairs(list, |name, value| {
-                if let Some(value) = header_value(value, payload)? {
-                    add(name.read()?.as_bytes(), value);
-                }
-                Ok(())
-            })?;
-        }
-        if let Some(value) = self.cookies.map(|list| cookies(list, payload)).transpose()?.flatten() {
-            add(header::COOKIE.as_str().as_bytes(), value);
-        }
-        Ok(headers)
+        Ok([&*path, b"?", &*query].concat().into())
     }
 
     /// The body as it was sent.
-    fn body(&self, payload: &Bytes, bodies: &mut Bodies) -> Result<Bytes> {
-        let text = self.body.unwrap_or(Text::EMPTY);
+    fn body(&mut self, payload: &Bytes) -> Result<Bytes> {
+        let body = match self.body.take().transpose()? {
+            None => Bytes::new(),
+            Some(Body::Plain(bytes)) => payload.slice_ref(bytes),
+            Some(Body::Written(bytes)) => bytes,
+        };
         if !self.is_base64_encoded.unwrap_or(false) {
-            return Ok(bodies.body(text, payload)?);
+            return Ok(body);
         }
-        let bytes = base64_decode(text.read()?.as_bytes());
+        let bytes = base64_decode(&body);
         bytes
             .map(Bytes::from)
             .ok_or_else(|| bad("isBase64Encoded is set and the body is not base64".to_owned()))
     }
+}
+
+fn headers(reader: &mut Reader<'_>, payload: &Bytes) -> Result<HeaderMap, Fault> {
+    let mut headers = HeaderMap::with_capacity(HEADERS);
+    pairs(reader, |name, value| {
+        // A front lets nothing else through; what cannot be a header is none.
+        if let Some(value) = header_value(value, payload)?
+            && let Ok(name) = HeaderName::from_bytes(&name.read()?)
+        {
+            headers.append(name, value);
+        }
+        Ok(())
+    })?;
+    Ok(headers)
 }
 
 impl<'a> Context<'a> {
@@ -181,11 +184,11 @@ impl<'a> Context<'a> {
         let mut context = Self::default();
         reader.object(|reader, name| match &*name.read()? {
             _ if reader.null()? => Ok(()),
-            "http" => reader.object(|reader, name| match &*name.read()? {
-                "method" => once(&mut context.method, reader, Reader::text),
+            b"http" => reader.object(|reader, name| match &*name.read()? {
+                b"method" => once(&mut context.method, reader, Reader::text),
                 _ => reader.skip(),
             }),
-            "elb" => once(&mut context.elb, reader, Reader::slice),
+            b"elb" => once(&mut context.elb, reader, Reader::slice),
             _ => reader.skip(),
         })?;
         Ok(context)
@@ -206,15 +209,15 @@ fn once<'a, T>(
 }
 
 /// Whether the first of some records is one of SQS.
-fn is_sqs(list: &str) -> bool {
+fn is_sqs(list: &[u8]) -> bool {
     let (mut first, mut sqs) = (true, false);
     let read = Reader::new(list).list(|reader| {
         if !std::mem::take(&mut first) || reader.peek() != b'{' {
             return reader.skip();
         }
         reader.object(|reader, name| match name.raw {
-            "eventSource" => {
-                sqs = reader.slice()? == "\"aws:sqs\"";
+            b"eventSource" => {
+                sqs = reader.slice()? == b"\"aws:sqs\"";
                 Ok(())
             }
             _ => reader.skip(),
@@ -225,10 +228,10 @@ fn is_sqs(list: &str) -> bool {
 
 /// Names and values in order; a value may be a text, a list of texts, or `null`, which is none.
 fn pairs<'a>(
-    list: &'a str,
+    reader: &mut Reader<'a>,
     mut pair: impl FnMut(Text<'a>, Text<'a>) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
-    Reader::new(list).object(|reader, name| match reader.peek() {
+    reader.object(|reader, name| match reader.peek() {
         b'n' => reader.skip(),
         b'[' => reader.list(|reader| pair(name, text(reader)?)),
         _ => pair(name, reader.text()?),
@@ -243,13 +246,13 @@ fn text<'a>(reader: &mut Reader<'a>) -> Result<Text<'a>, Fault> {
 /// The value of a header, a part of the payload where it stands there as it is meant; `None` when it cannot be one.
 fn header_value(text: Text<'_>, payload: &Bytes) -> Result<Option<HeaderValue>, Fault> {
     Ok(if text.escaped {
-        HeaderValue::from_str(&text.read()?).ok()
+        HeaderValue::from_bytes(&text.read()?).ok()
     } else {
-        HeaderValue::from_maybe_shared(payload.slice_ref(text.raw.as_bytes())).ok()
+        HeaderValue::from_maybe_shared(payload.slice_ref(text.raw)).ok()
     })
 }
 
-fn cookies(list: &str, payload: &Bytes) -> Result<Option<HeaderValue>, Fault> {
+fn cookies(list: &[u8], payload: &Bytes) -> Result<Option<HeaderValue>, Fault> {
     let mut all = Vec::new();
     Reader::new(list).list(|reader| {
         all.push(text(reader)?);
@@ -260,17 +263,19 @@ fn cookies(list: &str, payload: &Bytes) -> Result<Option<HeaderValue>, Fault> {
         [one] => header_value(*one, payload),
         many => {
             let many = many.iter().map(|cookie| cookie.read()).collect::<Result<Vec<_>, _>>()?;
-            Ok(HeaderValue::from_str(&many.join("; ")).ok())
+            Ok(HeaderValue::from_bytes(&many.join(&b"; "[..])).ok())
         }
     }
 }
 
-fn query<'t>(list: Option<&str>, write: impl Fn(&str) -> Cow<'_, str>) -> Result<String> {
-    let mut query = String::new();
+fn query(list: Option<&[u8]>, write: impl Fn(Text<'_>) -> Result<Vec<u8>, Fault>) -> Result<Vec<u8>, Fault> {
+    let mut query = Vec::new();
     if let Some(list) = list {
-        pairs(list, |name, value| {
-            let and = if query.is_empty() { "" } else { "&" };
-            query.extend([and, &write(&name.read()?), "=", &write(&value.read()?)]);
+        pairs(&mut Reader::new(list), |name, value| {
+            query.extend_from_slice(if query.is_empty() { b"" } else { b"&" });
+            query.extend(write(name)?);
+            query.push(b'=');
+            query.extend(write(value)?);
             Ok(())
         })?;
     }
@@ -283,21 +288,21 @@ fn no_request(error: impl std::fmt::Display) -> xcloud_core::Error {
 
 /// Text as part of a request target: what a URI may not hold is percent-encoded, escapes stay as they are. Gateways
 /// decode some paths and leave others.
-fn allowed<'t>(text: &'t str, forbidden: &[u8]) -> Cow<'t, str> {
+fn allowed<'t>(text: &'t [u8], forbidden: &[u8]) -> Cow<'t, [u8]> {
     let fine = |byte: u8| {
         byte.is_ascii_graphic()
             && !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')
             && !forbidden.contains(&byte)
     };
-    if text.bytes().all(fine) {
+    if text.iter().all(|&byte| fine(byte)) {
         return Cow::Borrowed(text);
     }
-    let mut out = String::with_capacity(text.len() + 16);
-    for byte in text.bytes() {
+    let mut out = Vec::with_capacity(text.len() + 16);
+    for &byte in text {
         if fine(byte) {
-            out.push(char::from(byte));
+            out.push(byte);
         } else {
-            // Writing to a String cannot fail.
+            // Writing to a buffer cannot fail.
             let _ = write!(out, "%{byte:02X}");
         }
     }

@@ -7,6 +7,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use bytes::{Bytes, BytesMut};
+
 /// Deeper than any event; more is refused before the stack is.
 const MAX_DEPTH: usize = 120;
 
@@ -23,103 +25,146 @@ impl fmt::Display for Fault {
     }
 }
 
-type Result<T> = std::result::Result<T, Fault>;
+type Result<T, E = Fault> = std::result::Result<T, E>;
+
+/// JSON allows it, and no text can say it.
+const HALF: Fault = Fault { what: "half of a character is escaped", at: 0 };
 
 /// A text as it stands in the payload.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Text<'a> {
-    /// Between the quotes.
-    pub(super) raw: &'a str,
+    /// Between the quotes; UTF-8, as the payload is.
+    pub(super) raw: &'a [u8],
     /// Whether something in it is escaped.
     pub(super) escaped: bool,
 }
 
 impl<'a> Text<'a> {
-    pub(super) const EMPTY: Self = Text { raw: "", escaped: false };
+    pub(super) const EMPTY: Self = Text { raw: b"", escaped: false };
 
     /// What it says.
-    pub(super) fn read(self) -> Result<Cow<'a, str>> {
+    pub(super) fn read(self) -> Result<Cow<'a, [u8]>> {
         if !self.escaped {
             return Ok(Cow::Borrowed(self.raw));
         }
-        let mut out = vec![0; self.room()];
-        let length = self.write(&mut out)?;
-        out.truncate(length);
-        String::from_utf8(out).map(Cow::Owned).map_err(|_| Fault { what: "no text", at: 0 })
+        let mut out = vec![0; self.raw.len() + WORD];
+        let (from, to) = unescape(self.raw, &mut out);
+        if from < self.raw.len() {
+            return Err(HALF);
+        }
+        out.truncate(to);
+        Ok(Cow::Owned(out))
     }
 
-    /// The bytes that [`Text::write`] needs.
-    pub(super) const fn room(self) -> usize {
-        self.raw.len() + WORD
+    /// Writes what it says to a buffer and takes it off there.
+    pub(super) fn write(self, out: &mut BytesMut) -> Result<Bytes> {
+        out.clear();
+        out.resize(self.raw.len() + WORD, 0);
+        let (from, to) = unescape(self.raw, out);
+        out.truncate(to);
+        if from == self.raw.len() { Ok(out.split().freeze()) } else { Err(HALF) }
     }
 
-    /// Writes what it says to `out`, which has [`Text::room`], and gives the length.
-    pub(super) fn write(self, out: &mut [u8]) -> Result<usize> {
-        let raw = self.raw.as_bytes();
-        let (mut from, mut to) = (0, 0);
-        loop {
-            // Eight bytes at a time: the ones after an escape are written over.
-            while let (Some(word), Some(room)) =
-                (raw.get(from..).and_then(<[u8]>::first_chunk::<WORD>), out.get_mut(to..to + WORD))
-            {
-                room.copy_from_slice(word);
-                let plain = before(backslashes(u64::from_le_bytes(*word)));
-                (from, to) = (from + plain, to + plain);
-                if plain < WORD {
-                    break;
-                }
+    /// What it says, as text.
+    pub(super) fn string(self) -> Result<Cow<'a, str>> {
+        let fault = |_| Fault { what: "no UTF-8", at: 0 };
+        Ok(match self.read()? {
+            Cow::Borrowed(bytes) => Cow::Borrowed(std::str::from_utf8(bytes).map_err(fault)?),
+            Cow::Owned(bytes) => Cow::Owned(String::from_utf8(bytes).map_err(|e| fault(e.utf8_error()))?),
+        })
+    }
+}
+
+/// A long text.
+#[derive(Debug)]
+pub(super) enum Body<'a> {
+    /// It stands in the payload as it is meant.
+    Plain(&'a [u8]),
+    /// It stood there escaped.
+    Written(Bytes),
+}
+
+/// Writes what a text says to `out`, up to its closing quote, its end, or the first escape that says nothing. `out` has
+/// room for all of `raw` and a [`WORD`] more. Gives how much was read and how much written.
+fn unescape(raw: &[u8], out: &mut [u8]) -> (usize, usize) {
+    let (mut from, mut to) = (0, 0);
+    loop {
+        // Eight bytes at a time: those after the first special one are written over.
+        while let Some(word) = raw.get(from..).and_then(<[u8]>::first_chunk::<WORD>)
+            && let Some(room) = out.get_mut(to..).and_then(<[u8]>::first_chunk_mut::<WORD>)
+        {
+            *room = *word;
+            let marks = specials(u64::from_le_bytes(*word));
+            let plain = before(marks);
+            (from, to) = (from + plain, to + plain);
+            if marks != 0 {
+                break;
             }
-            match raw.get(from) {
-                None => return Ok(to),
-                Some(b'\\') => {
-                    let (length, code) = escape(raw, from)?;
-                    to += code.encode_utf8(&mut out[to..]).len();
-                    from += length;
+        }
+        let (length, code) = match (raw.get(from), raw.get(from + 1)) {
+            (Some(b'\\'), Some(b'"')) => (2, '"'),
+            (Some(b'\\'), _) => match escape(raw, from) {
+                Ok(found) => found,
+                Err(_) => return (from, to),
+            },
+            (Some(&byte), _) if byte >= 0x20 && byte != b'"' => {
+                if let Some(room) = out.get_mut(to) {
+                    *room = byte;
                 }
-                Some(byte) => {
-                    out[to] = *byte;
-                    (from, to) = (from + 1, to + 1);
-                }
+                (from, to) = (from + 1, to + 1);
+                continue;
             }
+            _ => return (from, to),
+        };
+        from += length;
+        match out.get_mut(to..) {
+            Some([room, ..]) if code.is_ascii() => {
+                *room = code as u8;
+                to += 1;
+            }
+            Some(room) if room.len() >= 4 => to += code.encode_utf8(room).len(),
+            _ => return (from, to),
         }
     }
 }
 
-/// Reads one document from its start to its end.
+/// Reads one document from its start to its end. It is UTF-8, or what is read is not.
 pub(super) struct Reader<'a> {
-    text: &'a str,
+    bytes: &'a [u8],
     at: usize,
     depth: usize,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) const fn new(text: &'a str) -> Self {
-        Self { text, at: 0, depth: 0 }
+    pub(super) const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0, depth: 0 }
     }
 
+    #[cold]
     pub(super) const fn fault<T>(&self, what: &'static str) -> Result<T> {
         Err(Fault { what, at: self.at })
     }
 
     /// The next byte that is not space, left where it is; 0 at the end.
+    #[inline(always)]
     pub(super) fn peek(&mut self) -> u8 {
-        let bytes = self.text.as_bytes();
-        while let Some(&byte) = bytes.get(self.at) {
-            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
-                return byte;
+        loop {
+            match self.bytes.get(self.at) {
+                Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
+                Some(&byte) => return byte,
+                None => return 0,
             }
-            self.at += 1;
         }
-        0
     }
 
     /// Nothing follows.
     pub(super) fn end(&mut self) -> Result<()> {
         self.peek();
-        if self.at == self.text.len() { Ok(()) } else { self.fault("something after the end") }
+        if self.at == self.bytes.len() { Ok(()) } else { self.fault("something after the end") }
     }
 
     /// Takes a `null`, if there is one.
+    #[inline(always)]
     pub(super) fn null(&mut self) -> Result<bool> {
         if self.peek() != b'n' {
             return Ok(false);
@@ -136,7 +181,7 @@ impl<'a> Reader<'a> {
     }
 
     fn word(&mut self, word: &str) -> Result<()> {
-        match self.text.as_bytes().get(self.at..) {
+        match self.bytes.get(self.at..) {
             Some(rest) if rest.starts_with(word.as_bytes()) => {
                 self.at += word.len();
                 Ok(())
@@ -150,23 +195,59 @@ impl<'a> Reader<'a> {
             return self.fault("expected a text");
         }
         self.at += 1;
-        let (start, bytes) = (self.at, self.text.as_bytes());
+        let start = self.at;
         let mut escaped = false;
         loop {
-            self.at += plain(bytes.get(self.at..).unwrap_or_default());
-            match bytes.get(self.at) {
+            let rest = self.bytes.get(self.at..).unwrap_or_default();
+            self.at += plain(rest);
+            match self.bytes.get(self.at) {
                 Some(b'"') => break,
                 Some(b'\\') => {
                     escaped = true;
-                    self.at += skip_escape(bytes, self.at)?;
+                    self.at += skip_escape(self.bytes, self.at)?;
                 }
                 Some(_) => return self.fault("a control character in a text"),
                 None => return self.fault("a text does not end"),
             }
         }
-        let raw = self.text.get(start..self.at).unwrap_or_default();
+        let raw = self.bytes.get(start..self.at).unwrap_or_default();
         self.at += 1;
         Ok(Text { raw, escaped })
+    }
+
+    /// Reads a text that is long and likely full of escapes: what it says is written to `out` in the same pass, unless
+    /// it stands there as it is meant.
+    ///
+    /// # Errors
+    /// In the inner result: half a character is escaped, which is JSON and says nothing.
+    pub(super) fn body(&mut self, out: &mut BytesMut) -> Result<Result<Body<'a>>> {
+        if self.peek() != b'"' {
+            return self.fault("expected a text");
+        }
+        let start = self.at + 1;
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        let plain = plain(rest);
+        match rest.get(plain) {
+            Some(b'"') => {
+                self.at = start + plain + 1;
+                return Ok(Ok(Body::Plain(&rest[..plain])));
+            }
+            Some(b'\\') => {
+                out.clear();
+                out.resize(rest.len() + WORD, 0);
+                let (from, to) = unescape(rest, out);
+                if rest.get(from) == Some(&b'"') {
+                    self.at = start + from + 1;
+                    out.truncate(to);
+                    return Ok(Ok(Body::Written(out.split().freeze())));
+                }
+                out.clear();
+            }
+            _ => {}
+        }
+        // It is no text, or one of which only a half can be written.
+        self.text()?;
+        Ok(Err(HALF))
     }
 
     fn open(&mut self, bracket: u8, what: &'static str) -> Result<()> {
@@ -237,15 +318,15 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a value of any kind and gives it as it stands.
-    pub(super) fn slice(&mut self) -> Result<&'a str> {
+    pub(super) fn slice(&mut self) -> Result<&'a [u8]> {
         self.peek();
         let start = self.at;
         self.skip()?;
-        Ok(self.text.get(start..self.at).unwrap_or_default())
+        Ok(self.bytes.get(start..self.at).unwrap_or_default())
     }
 
     fn number(&mut self) -> Result<()> {
-        let bytes = self.text.as_bytes();
+        let bytes = self.bytes;
         let mut at = self.at + usize::from(bytes.get(self.at) == Some(&b'-'));
         let digits = |at: usize| bytes.iter().skip(at).take_while(|b| b.is_ascii_digit()).count();
         let whole = digits(at);
@@ -277,19 +358,13 @@ const WORD: usize = 8;
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = ONES << 7;
 
-/// High bits of the bytes that are zero. Bytes after the first may be marked wrongly, so only the first counts.
-const fn zeros(word: u64) -> u64 {
-    word.wrapping_sub(ONES) & !word & HIGH
-}
-
-const fn backslashes(word: u64) -> u64 {
-    zeros(word ^ (ONES * b'\\' as u64))
-}
-
-/// What ends a run of plain bytes in a text: a quote, a backslash, a control character.
+/// Marks the bytes that end a run of plain ones in a text: quotes, backslashes, control characters. Bytes after the
+/// first may be marked wrongly, so only the first counts.
 const fn specials(word: u64) -> u64 {
-    let controls = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-    zeros(word ^ (ONES * b'"' as u64)) | backslashes(word) | controls
+    let quotes = (word ^ (ONES * b'"' as u64)).wrapping_sub(ONES);
+    let backslashes = (word ^ (ONES * b'\\' as u64)).wrapping_sub(ONES);
+    let controls = word.wrapping_sub(ONES * 0x20);
+    (quotes | backslashes | controls) & !word & HIGH
 }
 
 /// How many bytes come before the first marked one.
@@ -298,6 +373,7 @@ const fn before(marks: u64) -> usize {
 }
 
 /// How many bytes at the start are plain.
+#[inline(always)]
 fn plain(bytes: &[u8]) -> usize {
     let (words, _) = bytes.as_chunks::<WORD>();
     let mut at = 0;
@@ -363,7 +439,7 @@ mod tests {
     use serde::de::IgnoredAny;
 
     fn takes(text: &str) -> bool {
-        let mut reader = Reader::new(text);
+        let mut reader = Reader::new(text.as_bytes());
         reader.skip().and_then(|()| reader.end()).is_ok()
     }
 
@@ -427,7 +503,7 @@ mod tests {
 
     #[test]
     fn a_fault_says_what_and_where() {
-        let fault = Reader::new(r#"{"a" 1}"#).skip().unwrap_err();
+        let fault = Reader::new(br#"{"a" 1}"#).skip().unwrap_err();
         assert_eq!(fault.to_string(), "expected a colon at byte 5");
     }
 
@@ -454,9 +530,16 @@ mod tests {
             text in r#"([ -!#-\[\]-~é€😀]{0,9}(\\["\\/bfnrt]|\\u[0-9a-f]{4}|\\ud83d\\ude0[0-9]){0,3}){0,6}"#
         ) {
             let document = format!("\"{text}\"");
-            let ours = Reader::new(&document).text().and_then(Text::read);
-            let theirs = serde_json::from_str::<String>(&document);
-            prop_assert_eq!(ours.ok(), theirs.ok().map(Cow::Owned));
+            let theirs = serde_json::from_str::<String>(&document).ok();
+            let ours = Reader::new(document.as_bytes()).text().and_then(Text::string).ok();
+            prop_assert_eq!(ours.as_deref(), theirs.as_deref());
+            let mut out = BytesMut::new();
+            let body = Reader::new(document.as_bytes()).body(&mut out).and_then(|body| body).ok();
+            let body = body.map(|body| match body {
+                Body::Plain(bytes) => bytes.to_vec(),
+                Body::Written(bytes) => bytes.to_vec(),
+            });
+            prop_assert_eq!(body, theirs.map(String::into_bytes));
         }
     }
 }

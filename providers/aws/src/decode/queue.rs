@@ -22,7 +22,7 @@ struct Record<'a> {
 }
 
 /// The messages of a list of records; all are of one queue.
-pub(super) fn read(list: &str, payload: &Bytes, bodies: &mut Bodies) -> Result<Payload> {
+pub(super) fn read(list: &[u8], payload: &Bytes, bodies: &mut Bodies) -> Result<Payload> {
     // Most are one or ten.
     let mut records = Vec::with_capacity(10);
     let read = Reader::new(list).list(|reader| {
@@ -57,18 +57,18 @@ impl<'a> Record<'a> {
         let mut record = Self::default();
         reader.object(|reader, name| match &*name.read()? {
             _ if reader.null()? => Ok(()),
-            "messageId" => set(&mut record.message_id, reader),
-            "body" => set(&mut record.body, reader),
-            "eventSourceARN" => set(&mut record.arn, reader),
-            "attributes" => reader.object(|reader, name| match name.raw {
+            b"messageId" => set(&mut record.message_id, reader),
+            b"body" => set(&mut record.body, reader),
+            b"eventSourceARN" => set(&mut record.arn, reader),
+            b"attributes" => reader.object(|reader, name| match name.raw {
                 _ if reader.null()? => Ok(()),
-                "SentTimestamp" => set(&mut record.sent, reader),
-                "ApproximateReceiveCount" => set(&mut record.received, reader),
+                b"SentTimestamp" => set(&mut record.sent, reader),
+                b"ApproximateReceiveCount" => set(&mut record.received, reader),
                 _ => reader.skip(),
             }),
-            "messageAttributes" => reader.object(|reader, name| {
+            b"messageAttributes" => reader.object(|reader, name| {
                 if let Some(value) = attribute(reader)? {
-                    record.attributes.push((name.read()?.into_owned(), value.read()?.into_owned()));
+                    record.attributes.push((name.string()?.into_owned(), value.string()?.into_owned()));
                 }
                 Ok(())
             }),
@@ -80,7 +80,7 @@ impl<'a> Record<'a> {
 
     /// The queue's name in the app.
     fn queue(&self) -> Result<Cow<'a, str>, Fault> {
-        let arn = self.arn.unwrap_or(Text::EMPTY).read()?;
+        let arn = self.arn.unwrap_or(Text::EMPTY).string()?;
         let name = |arn: &str| {
             let queue = arn.rsplit(':').next().unwrap_or_default();
             // Part of a FIFO queue's name on AWS, not of its name in the app.
@@ -100,10 +100,10 @@ impl<'a> Record<'a> {
         if id.raw.is_empty() {
             return Err(bad("an SQS record has an empty messageId".to_owned()));
         }
-        let number = |text: Option<Text<'_>>| text?.raw.parse::<u64>().ok();
+        let number = |text: Option<Text<'_>>| std::str::from_utf8(text?.raw).ok()?.parse::<u64>().ok();
         let sent = number(self.sent).and_then(|ms| UNIX_EPOCH.checked_add(Duration::from_millis(ms)));
         Ok(RawMessage {
-            id: id.read()?.into_owned(),
+            id: id.string()?.into_owned(),
             body: bodies.body(body, payload)?,
             attempt: number(self.received).and_then(|n| u32::try_from(n).ok()),
             sent,
@@ -122,8 +122,8 @@ fn attribute<'a>(reader: &mut Reader<'a>) -> Result<Option<Text<'a>>, Fault> {
     let (mut string, mut binary) = (None, None);
     reader.object(|reader, name| match name.raw {
         _ if reader.null()? => Ok(()),
-        "stringValue" => set(&mut string, reader),
-        "binaryValue" => set(&mut binary, reader),
+        b"stringValue" => set(&mut string, reader),
+        b"binaryValue" => set(&mut binary, reader),
         _ => reader.skip(),
     })?;
     Ok(string.or(binary))
