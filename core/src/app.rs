@@ -436,7 +436,9 @@ impl<S: Send + Sync + 'static> Dispatch for Running<S> {
     fn http(&self, mut request: http::Request<Bytes>, parts: Parts) -> BoxFuture<'static, Response> {
         let response = match self.router.find(request.method(), request.uri().path()) {
             Found::Handler(index, params) => {
-                request.extensions_mut().insert(params);
+                if !params.0.is_empty() {
+                    request.extensions_mut().insert(params);
+                }
                 let call = self.call(index, Incoming::Http(request), parts);
                 return Box::pin(async move { response_of(call.await) });
             }

@@ -1,11 +1,11 @@
 //! The contract between `#[handler]` and the rest: a function, its arguments, and how one call of it goes.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::ops::Deref;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll};
+use std::task::Poll;
 
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result, Settlement};
@@ -281,22 +281,16 @@ fn report(cx: &Context, outcome: &Outcome) {
 }
 
 /// Turns a panic inside the future into an error, so that one bad event does not end the instance.
-pub(crate) fn catch<T>(call: impl Future<Output = Result<T>>) -> impl Future<Output = Result<T>> {
-    CatchUnwind(Box::pin(call))
-}
-
-struct CatchUnwind<F>(Pin<Box<F>>);
-
-impl<T, F: Future<Output = Result<T>>> Future for CatchUnwind<F> {
-    type Output = Result<T>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+pub(crate) async fn catch<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
+    let mut call = pin!(call);
+    poll_fn(|cx| {
         // The future is dropped after a panic and never polled again, so broken invariants inside it are not seen.
-        match std::panic::catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx))) {
+        match std::panic::catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx))) {
             Ok(poll) => poll,
             Err(panic) => Poll::Ready(Err(Error::new(ErrorKind::Panic, panic_message(&*panic)))),
         }
-    }
+    })
+    .await
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
