@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args as Group, Parser, Subcommand, ValueEnum};
 
+use crate::scaffold::Template;
+
 /// One business function, the same bytes on every cloud.
 #[derive(Debug, Parser)]
 #[command(name = "xcloud", version, propagate_version = true, max_term_width = 100)]
@@ -71,12 +73,19 @@ pub(crate) enum Color {
 /// The verbs that are there.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    /// Make a new app
+    New(New),
     /// Build one static binary, and each provider's package around it
     Build,
+    /// Say what each provider cannot do as asked; no credentials needed
+    Check(Check),
     /// Print what the app needs, as its binary says and xcloud.toml completes
     Describe,
     /// Show what a deployment would change
     Plan(Plan),
+    #[cfg(feature = "local")]
+    /// Serve the app here; build and swap whenever a source is saved
+    Dev(Dev),
     /// Build, show what changes, and apply it
     Deploy(Deploy),
     /// Call a deployed function
@@ -85,8 +94,34 @@ pub(crate) enum Verb {
     Logs(Logs),
     /// Say how deployed functions are
     Status,
+    #[cfg(feature = "local")]
+    /// The local host: is it there, start it, end it
+    Local(Local),
+    /// Write xcloud.toml into an existing cargo package, and say what else it needs
+    Init(Init),
+    /// Print the JSON Schema of xcloud.toml
+    Schema,
+    /// Print a script that completes what is typed, for a shell
+    Completions(Completions),
+    /// Look whether this machine has what building and deploying need
+    Doctor,
     /// Take everything down
     Destroy(Destroy),
+    /// Look at queues, try failed messages again, throw messages away
+    Queue(Queue),
+}
+
+/// `xcloud new`
+#[derive(Debug, Group)]
+pub(crate) struct New {
+    /// The app's name: its directory, its package, the beginning of its resources' names
+    pub name: String,
+    /// What to begin with
+    #[arg(short, long, value_name = "TEMPLATE", default_value = "http")]
+    pub template: Template,
+    /// Depend on the xcloud crate in this checkout
+    #[arg(long, value_name = "DIR")]
+    pub path_to_xcloud: Option<PathBuf>,
 }
 
 /// Where the binary comes from.
@@ -98,6 +133,32 @@ pub(crate) struct From {
     /// Take what a build left in DIR, a copy of .xcloud/build: build once, deploy many times
     #[arg(long, value_name = "DIR", conflicts_with = "no_build")]
     pub artifact: Option<PathBuf>,
+}
+
+/// `xcloud init`
+#[derive(Debug, Group)]
+pub(crate) struct Init {
+    /// The project's name; the package's when absent
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Depend on the xcloud crate in this checkout
+    #[arg(long, value_name = "DIR")]
+    pub path_to_xcloud: Option<PathBuf>,
+}
+
+/// `xcloud completions`
+#[derive(Debug, Group)]
+pub(crate) struct Completions {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+/// `xcloud check`
+#[derive(Debug, Group)]
+pub(crate) struct Check {
+    /// The binary
+    #[command(flatten)]
+    pub from: From,
 }
 
 /// `xcloud plan`
@@ -123,6 +184,21 @@ pub(crate) struct Deploy {
     /// Delete queues and buckets that are no longer wanted, with what they hold
     #[arg(long)]
     pub delete_data: bool,
+}
+
+/// `xcloud dev`
+#[cfg(feature = "local")]
+#[derive(Debug, Group)]
+pub(crate) struct Dev {
+    /// The loopback port; the one of the last time, else the first free one from 8600
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// The cargo profile
+    #[arg(long, value_name = "NAME", default_value = "dev")]
+    pub profile: String,
+    /// Call the app through this cloud's wire: aws, azure, gcp or alibaba; -v shows every call
+    #[arg(long = "as", value_name = "CLOUD")]
+    pub cloud: Option<String>,
 }
 
 /// `xcloud invoke`
@@ -152,6 +228,36 @@ pub(crate) struct Logs {
     /// At most so many lines, the newest
     #[arg(short = 'n', long, value_name = "LINES")]
     pub lines: Option<usize>,
+    /// Go on with what is logged from now on, until Ctrl-C; with -o json one object a line
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Not older than this: 30s, 10m, 2h, 1d ago, or a time like 2026-11-25T09:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Of one call: its request id, or the end of it
+    #[arg(long, value_name = "ID")]
+    pub request: Option<String>,
+}
+
+/// `xcloud local`
+#[cfg(feature = "local")]
+#[derive(Debug, Group)]
+pub(crate) struct Local {
+    /// What to do
+    #[command(subcommand)]
+    pub action: LocalAction,
+}
+
+/// What to do with the local host.
+#[cfg(feature = "local")]
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum LocalAction {
+    /// Say whether it runs, and what it has
+    Status,
+    /// Start it with every app that is deployed; other commands do so when they need it
+    Start,
+    /// End it; calls on their way end first, and what is deployed stays deployed
+    Stop,
 }
 
 /// `xcloud destroy`
@@ -160,4 +266,43 @@ pub(crate) struct Destroy {
     /// Delete queues and buckets too, with what they hold
     #[arg(long)]
     pub delete_data: bool,
+}
+
+/// `xcloud queue`
+#[derive(Debug, Group)]
+pub(crate) struct Queue {
+    /// What to do with it
+    #[command(subcommand)]
+    pub verb: QueueVerb,
+}
+
+/// What `xcloud queue` can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum QueueVerb {
+    /// List queues: messages that wait, are in flight, were put aside
+    Ls,
+    /// Show the oldest messages, without taking them
+    Peek {
+        /// The queue
+        name: String,
+        /// Those that were put aside
+        #[arg(long)]
+        dead: bool,
+        /// At most so many
+        #[arg(short, long, value_name = "MESSAGES", default_value_t = 10)]
+        n: usize,
+    },
+    /// Let messages that were put aside wait again
+    Redrive {
+        /// The queue
+        name: String,
+    },
+    /// Remove the messages that wait
+    Purge {
+        /// The queue
+        name: String,
+        /// Those that were put aside, instead
+        #[arg(long)]
+        dead: bool,
+    },
 }

@@ -1,8 +1,9 @@
 //! Building the app's binary with cargo.
 
 use std::io::BufRead;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde::Deserialize;
 use xcloud_core::{Error, ErrorKind, Result};
@@ -58,19 +59,31 @@ pub(crate) fn build(directory: &Path, build: &Build, printer: &Printer) -> Resul
     let target = build.target.as_deref().unwrap_or(default_target());
     let profile = build.profile.as_deref().unwrap_or("release");
     check_target(directory, target)?;
-    let mut command = Command::new(cargo());
-    command.current_dir(directory).args(["build", "--message-format=json-render-diagnostics"]);
-    command.args(["--target", target, "--profile", profile]);
-    for (flag, value) in [("--package", &build.package), ("--bin", &build.bin)] {
-        command.args(value.iter().flat_map(|value| [flag, value.as_str()]));
-    }
-    if !build.features.is_empty() {
-        command.args(["--features", &build.features.join(",")]);
-    }
+    let mut command = command(directory, build, profile);
+    command.args(["--target", target]);
     let flags = flags(target);
     add_flags(&mut command, target, &flags);
     printer.note(&format!("building for {target}, profile {profile}, {}", flags.join(" ")));
-    let mut child = command.stdout(Stdio::piped()).spawn().map_err(no_cargo)?;
+    let mut child = command.spawn().map_err(no_cargo)?;
+    finish(&mut child)
+}
+
+/// Starts to build for this machine as plain `cargo build` does, so that both share what is built. In a process group of
+/// its own: a build whose sources have changed is ended with its compilers.
+///
+/// # Errors
+/// No cargo.
+pub(crate) fn start(directory: &Path, build: &Build, profile: &str, color: bool) -> Result<Child> {
+    let mut command = command(directory, build, profile);
+    command.args(["--color", if color { "always" } else { "never" }]);
+    command.stdin(Stdio::null()).process_group(0).spawn().map_err(no_cargo)
+}
+
+/// Reads what a build makes, to its end.
+///
+/// # Errors
+/// A build that fails, or more than one binary to choose from.
+pub(crate) fn finish(child: &mut Child) -> Result<Program> {
     let mut programs = Vec::new();
     for line in child.stdout.take().map(std::io::BufReader::new).into_iter().flat_map(BufRead::lines) {
         let Ok(message) = serde_json::from_str::<Message>(&line?) else { continue };
@@ -87,13 +100,82 @@ pub(crate) fn build(directory: &Path, build: &Build, printer: &Printer) -> Resul
     choose(programs)
 }
 
-fn cargo() -> std::ffi::OsString {
+fn command(directory: &Path, build: &Build, profile: &str) -> Command {
+    let mut command = Command::new(cargo());
+    command.current_dir(directory).args(["build", "--message-format=json-render-diagnostics"]);
+    command.args(["--profile", profile]).stdout(Stdio::piped());
+    for (flag, value) in [("--package", &build.package), ("--bin", &build.bin)] {
+        command.args(value.iter().flat_map(|value| [flag, value.as_str()]));
+    }
+    if !build.features.is_empty() {
+        command.args(["--features", &build.features.join(",")]);
+    }
+    command
+}
+
+/// The cargo that is used.
+pub(crate) fn cargo() -> std::ffi::OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
-fn no_cargo(error: std::io::Error) -> Error {
+/// Cargo could not be started.
+pub(crate) fn no_cargo(error: std::io::Error) -> Error {
     let message = format!("cannot run cargo ({error}): install Rust from https://rustup.rs");
     Error::new(ErrorKind::Config, message).caused_by(error)
+}
+
+/// The Cargo.toml of the workspace that a directory belongs to, as cargo says.
+pub(crate) fn workspace_root(directory: &Path) -> Option<PathBuf> {
+    let mut command = Command::new(cargo());
+    command.current_dir(directory).args(["locate-project", "--workspace", "--message-format", "plain"]);
+    let output = command.output().ok().filter(|output| output.status.success())?;
+    Some(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
+}
+
+/// Builds a program of one line as [`build`] would, and runs it; says how. Where cargo runs decides which of its
+/// configuration files count, so it runs in the project's directory.
+///
+/// # Errors
+/// What is not there, or does not work.
+pub(crate) fn try_static(directory: &Path) -> Result<String> {
+    let target = default_target();
+    check_target(directory, target)?;
+    let scratch = std::env::temp_dir().join(format!("xcloud-doctor-{}", std::process::id()));
+    let result = try_in(&scratch, directory, target);
+    drop(std::fs::remove_dir_all(&scratch));
+    result
+}
+
+fn try_in(scratch: &Path, directory: &Path, target: &str) -> Result<String> {
+    std::fs::create_dir_all(scratch)?;
+    let manifest = scratch.join("Cargo.toml");
+    let text = "[package]\nname = \"probe\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\
+                [[bin]]\nname = \"probe\"\npath = \"probe.rs\"\n[workspace]\n";
+    std::fs::write(&manifest, text)?;
+    std::fs::write(scratch.join("probe.rs"), "fn main() {}\n")?;
+    let mut command = Command::new(cargo());
+    command.current_dir(directory).args(["build", "--quiet", "--offline", "--target", target]);
+    command.arg("--manifest-path").arg(&manifest).arg("--target-dir").arg(scratch);
+    let flags = flags(target);
+    add_flags(&mut command, target, &flags);
+    let output = command.output().map_err(no_cargo)?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let errors =
+            said.lines().map(str::trim).filter(|line| line.starts_with("error") || line.contains("ld: "));
+        let said = errors.take(3).collect::<Vec<_>>().join("; ");
+        return Err(Error::new(ErrorKind::Config, format!("a program does not link for {target}: {said}")));
+    }
+    let program = scratch.join(target).join("debug/probe");
+    crate::elf::arch(&std::fs::read(&program)?)?;
+    let ran = Command::new(&program).status();
+    if !ran.is_ok_and(|status| status.success()) {
+        return Err(Error::new(
+            ErrorKind::Config,
+            format!("a static program for {target} does not run here"),
+        ));
+    }
+    Ok(format!("works for {target}, {}", flags.join(" ")))
 }
 
 /// The target's standard library is there, or the error says how to get it.

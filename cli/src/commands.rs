@@ -2,19 +2,30 @@
 
 mod artifact;
 mod build;
+mod check;
+mod completions;
 mod deploy;
 mod describe;
 mod destroy;
+#[cfg(feature = "local")]
+mod dev;
+mod doctor;
+mod init;
 mod invoke;
+#[cfg(feature = "local")]
+mod local;
 mod logs;
+mod new;
 mod plan;
+mod queue;
+mod schema;
 mod status;
 
 use std::path::{Path, PathBuf};
 
 use xcloud_core::spec::Spec;
 use xcloud_core::{Error, ErrorKind, Result};
-use xcloud_deploy::{Artifact, Binary, Stage, package};
+use xcloud_deploy::{Artifact, Binary, Desired, Plan, Stage, engine, package};
 
 use crate::args::{self, Args, Verb};
 use crate::config::{Manifest, Source, resolve};
@@ -26,17 +37,36 @@ use crate::{cargo, elf, registry};
 /// # Errors
 /// What went wrong, as it is printed.
 pub(crate) async fn run(args: &Args, printer: &Printer) -> Result<Done> {
-    let project = Project::open(args)?;
+    let project = || Project::open(args);
     match &args.verb {
-        Verb::Build => build::run(&project, args, printer).await,
-        Verb::Describe => describe::run(&project, args, printer).await,
-        Verb::Plan(options) => plan::run(&project, args, options, printer).await,
-        Verb::Deploy(options) => deploy::run(&project, args, options, printer).await,
-        Verb::Invoke(options) => invoke::run(&project, args, options).await,
-        Verb::Logs(options) => logs::run(&project, args, options).await,
-        Verb::Status => status::run(&project, args).await,
-        Verb::Destroy(options) => destroy::run(&project, args, options, printer).await,
+        Verb::Completions(options) => Ok(completions::run(options)),
+        Verb::Doctor => doctor::run(args, printer).await,
+        Verb::Init(options) => init::run(args, options),
+        Verb::Schema => schema::run(),
+        Verb::New(options) => new::run(args, options),
+        Verb::Build => build::run(&project()?, args, printer).await,
+        Verb::Check(options) => check::run(&project()?, args, options, printer).await,
+        Verb::Describe => describe::run(&project()?, args, printer).await,
+        #[cfg(feature = "local")]
+        Verb::Dev(options) => dev::run(&project()?, args, options, printer).await,
+        Verb::Plan(options) => plan::run(&project()?, args, options, printer).await,
+        Verb::Deploy(options) => deploy::run(&project()?, args, options, printer).await,
+        Verb::Invoke(options) => invoke::run(&project()?, args, options).await,
+        Verb::Logs(options) => logs::run(&project()?, args, options).await,
+        Verb::Queue(options) => queue::run(&project()?, args, options).await,
+        Verb::Status => status::run(&project()?, args).await,
+        #[cfg(feature = "local")]
+        Verb::Local(options) => local::run(options.action).await,
+        Verb::Destroy(options) => destroy::run(&project()?, args, options, printer).await,
     }
+}
+
+/// What `-C` names.
+fn directory(args: &Args) -> Result<PathBuf> {
+    args.global.directory.canonicalize().map_err(|e| {
+        let message = format!("-C {}: {e}", args.global.directory.display());
+        Error::new(ErrorKind::Config, message).caused_by(e)
+    })
 }
 
 /// Where the work is done.
@@ -54,10 +84,7 @@ struct App {
 
 impl Project {
     fn open(args: &Args) -> Result<Self> {
-        let directory = args.global.directory.canonicalize().map_err(|e| {
-            let message = format!("-C {}: {e}", args.global.directory.display());
-            Error::new(ErrorKind::Config, message).caused_by(e)
-        })?;
+        let directory = directory(args)?;
         let file = args.global.config.clone().unwrap_or_else(|| directory.join("xcloud.toml"));
         let manifest = Manifest::read(&Source::open(&file)?)?;
         if manifest.name.is_empty() {
@@ -87,7 +114,7 @@ impl Project {
     /// The one provider of a verb that takes one.
     fn provider(&self, args: &Args) -> Result<Box<dyn registry::Deployable>> {
         match self.providers(args, &["local"])?.as_slice() {
-            [one] => registry::open(one),
+            [one] => registry::open(one, &self.manifest),
             many => {
                 let message = format!("this takes one provider, not {}: name it with -p", many.join(", "));
                 Err(Error::new(ErrorKind::Config, message))
@@ -149,6 +176,32 @@ impl Project {
 
     fn resource(&self, function: &str) -> String {
         format!("{}-{}-{function}", self.stage.project, self.stage.stage)
+    }
+}
+
+/// Applies a plan. The first Ctrl-C lets the steps on their way end and begins no more; the second ends at once.
+async fn apply(
+    provider: &dyn registry::Deployable,
+    plan: &Plan,
+    desired: &Desired,
+    printer: &Printer,
+) -> Result<()> {
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let options = engine::Options { stop: stopped, ..engine::Options::default() };
+    let apply = engine::apply(provider, plan, desired, &options, printer);
+    let interrupted = async {
+        xcloud_serve::terminated()?.await;
+        printer.note("stopping after the steps on their way; again to stop at once");
+        stop.send_replace(true);
+        xcloud_serve::terminated()?.await;
+        Err(Error::new(
+            ErrorKind::Cancelled,
+            "stopped in the middle of a step; the same command goes on from here",
+        ))
+    };
+    tokio::select! {
+        result = apply => result,
+        result = interrupted => result,
     }
 }
 

@@ -2,8 +2,10 @@
 
 mod manifest;
 mod resolve;
+mod schema;
 mod toml;
 
-pub(crate) use self::manifest::{Build, Manifest};
+pub(crate) use self::manifest::{Budget, Build, Manifest, PROJECT_NAME, is_project_name};
 pub(crate) use self::resolve::resolve;
+pub(crate) use self::schema::schema;
 pub(crate) use self::toml::Source;

@@ -10,12 +10,20 @@ pub(crate) const USAGE: u8 = 2;
 pub(crate) const CHANGES: u8 = 3;
 /// Credentials are missing, or may not do it.
 pub(crate) const CREDENTIALS: u8 = 4;
+/// A signal ended it before it was done.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// `check` found something that will not work.
+pub(crate) const PORTABILITY: u8 = 6;
+/// A `[budget]` is exceeded.
+pub(crate) const BUDGET: u8 = 7;
 
 /// The code for an error.
 pub(crate) fn code(error: &Error) -> u8 {
     match error.kind() {
         ErrorKind::Config => USAGE,
         ErrorKind::Unauthorized | ErrorKind::Forbidden => CREDENTIALS,
+        ErrorKind::Cancelled => INTERRUPTED,
         _ => FAILED,
     }
 }

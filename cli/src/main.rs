@@ -6,8 +6,12 @@ mod commands;
 mod config;
 mod elf;
 mod exit;
+#[cfg(feature = "local")]
+mod hidden;
 mod printer;
+mod probe;
 mod registry;
+mod scaffold;
 
 use std::process::ExitCode;
 
@@ -18,11 +22,8 @@ use self::printer::Printer;
 
 fn main() -> ExitCode {
     #[cfg(feature = "local")]
-    if let Some(home) = host_home() {
-        return match xcloud_local_deploy::host_main(&home) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::FAILURE,
-        };
+    if let Some(code) = hidden::run() {
+        return code;
     }
     let args = match Args::try_parse() {
         Ok(args) => args,
@@ -38,11 +39,4 @@ fn main() -> ExitCode {
         Ok(done) => printer.done(done),
         Err(error) => printer.failed(&error),
     }
-}
-
-/// The local host is this same program, started with a verb that is not for typing.
-#[cfg(feature = "local")]
-fn host_home() -> Option<std::path::PathBuf> {
-    let mut arguments = std::env::args_os().skip(1);
-    (arguments.next()? == registry::HOST_VERB).then(|| arguments.next().map(Into::into))?
 }

@@ -2,13 +2,25 @@
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use xcloud_core::{Error, Result};
-use xcloud_deploy::{Action, Change, Plan, Progress};
+use xcloud_core::Error;
+use xcloud_deploy::{Action, Change, Plan, Progress, State};
 
 use crate::args::{Args, Color, Output};
 use crate::exit;
+
+/// For those who are told things and are handed no printer.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Says something that whoever typed the command should know, whatever it was.
+pub(crate) fn notice(text: &str) {
+    if !QUIET.load(Ordering::Relaxed) {
+        err(&format!("note: {text}\n"));
+    }
+}
 
 /// What a verb came to.
 pub(crate) struct Done {
@@ -20,12 +32,14 @@ pub(crate) struct Done {
     pub text: Vec<u8>,
     /// The exit code.
     pub code: u8,
+    /// Everything is printed already.
+    pub silent: bool,
 }
 
 impl Done {
     /// Success.
     pub(crate) fn new(message: impl Into<String>, data: Value, text: impl Into<Vec<u8>>) -> Self {
-        Self { message: message.into(), data, text: text.into(), code: 0 }
+        Self { message: message.into(), data, text: text.into(), code: 0, silent: false }
     }
 }
 
@@ -35,22 +49,33 @@ pub(crate) struct Printer {
     json: bool,
     quiet: bool,
     color: bool,
+    when: Color,
 }
 
 impl Printer {
     /// As the options and the environment say.
     pub(crate) fn new(args: &Args) -> Self {
+        let json = args.global.output == Output::Json;
+        QUIET.store(args.global.quiet, Ordering::Relaxed);
+        let printer = Self { json, quiet: args.global.quiet, color: false, when: args.global.color };
+        Self { color: printer.colors(std::io::stderr().is_terminal()), ..printer }
+    }
+
+    /// Whether what goes to a terminal, or to something else, is coloured.
+    pub(crate) fn colors(&self, terminal: bool) -> bool {
         let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
-        let color = match args.global.color {
+        match self.when {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => !plain && std::io::stderr().is_terminal(),
-        };
-        Self { json: args.global.output == Output::Json, quiet: args.global.quiet, color }
+            Color::Auto => !plain && terminal,
+        }
     }
 
     /// Prints a result.
     pub(crate) fn done(&self, done: Done) -> ExitCode {
+        if done.silent {
+            return ExitCode::from(done.code);
+        }
         if self.json {
             object(done.code == 0 || done.code == exit::CHANGES, &done.message, &done.data);
         } else {
@@ -107,17 +132,25 @@ impl Printer {
         text
     }
 
-    fn paint(&self, code: &str, text: &str) -> String {
+    /// Text in a colour, where colours are on.
+    pub(crate) fn paint(&self, code: &str, text: &str) -> String {
         if self.color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 }
 
 impl Progress for Printer {
-    fn begin(&self, _: &Change) {}
-
-    fn end(&self, change: &Change, result: &Result<()>, seconds: f64) {
-        let mark = if result.is_ok() { self.paint("32", "done") } else { self.paint("31", "failed") };
-        self.note(&format!("{mark} {} ({seconds:.2} s)", change.resource));
+    fn step(&self, change: &Change, state: State<'_>, since: Duration) {
+        let (color, word, why) = match state {
+            // A line of its own is for what has ended; what runs is seen by what is missing.
+            State::Running => return,
+            State::Warning(error) => ("33", "waiting", Some(error.to_string())),
+            State::Done => ("32", "done", None),
+            State::Failed(error) => ("31", "failed", Some(error.to_string())),
+            State::Skipped => ("2", "skipped", None),
+        };
+        let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+        let seconds = since.as_secs_f64();
+        self.note(&format!("{} {} ({seconds:.2} s){why}", self.paint(color, word), change.resource));
     }
 }
 
@@ -144,10 +177,11 @@ fn object(success: bool, message: &str, data: &Value) {
     out(format!("{object}\n").as_bytes());
 }
 
-fn out(bytes: &[u8]) {
+/// Writes to stdout; false when nobody reads it any more.
+pub(crate) fn out(bytes: &[u8]) -> bool {
     let mut stdout = std::io::stdout().lock();
     // A reader that went away (`| head`) is not an error of ours.
-    drop(stdout.write_all(bytes).and_then(|()| stdout.flush()));
+    stdout.write_all(bytes).and_then(|()| stdout.flush()).is_ok()
 }
 
 fn err(text: &str) {

@@ -47,6 +47,10 @@ impl<S: Send + Sync + 'static> Functions<S> {
                 descriptor.sends.len() == <F::Args as crate::FromContext<S>>::SENDS,
                 "the handler has not one name in `sends` for each `Sender` argument"
             );
+            assert!(
+                descriptor.tables.len() == <F::Args as crate::FromContext<S>>::TABLES,
+                "the handler has not one name in `tables` for each `Table` argument"
+            );
         }
         self.0.push(Box::new(Entry::<F>(PhantomData)));
         self
@@ -138,13 +142,16 @@ impl<S: Send + Sync + 'static> App<S> {
             name: spec::HTTP_FUNCTION.to_owned(),
             trigger: TriggerSpec::Raw,
             sends: Vec::new(),
+            tables: Vec::new(),
             settings: Settings::default(),
         };
         let (mut routes, mut others) = (Vec::new(), Vec::new());
         let mut spec = Spec { version: spec::VERSION, ..Spec::default() };
         for descriptor in self.functions.iter().map(|f| f.descriptor()) {
-            let sends: Vec<String> = descriptor.sends.iter().map(|&s| s.to_owned()).collect();
+            let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<String>>();
+            let (sends, tables) = (owned(descriptor.sends), owned(descriptor.tables));
             spec.queues.extend(sends.iter().cloned());
+            spec.tables.extend(tables.iter().cloned());
             let trigger = match descriptor.trigger {
                 Trigger::Http { method, path } => {
                     let method = method.map(str::to_owned);
@@ -154,6 +161,7 @@ impl<S: Send + Sync + 'static> App<S> {
                         handler: descriptor.name.to_owned(),
                     });
                     http.sends.extend(sends);
+                    http.tables.extend(tables);
                     continue;
                 }
                 Trigger::Queue { queue, batch } => {
@@ -180,12 +188,14 @@ impl<S: Send + Sync + 'static> App<S> {
                 }
             };
             let name = env::cloud_name(descriptor.name);
-            others.push(FunctionSpec { name, trigger, sends, settings: Settings::default() });
+            others.push(FunctionSpec { name, trigger, sends, tables, settings: Settings::default() });
         }
         let mut functions = Vec::with_capacity(others.len() + 1);
         if !routes.is_empty() || self.mounted.is_some() {
-            http.sends.sort();
-            http.sends.dedup();
+            for names in [&mut http.sends, &mut http.tables] {
+                names.sort();
+                names.dedup();
+            }
             http.trigger = TriggerSpec::Http { routes, mounted: self.mounted.is_some() };
             functions.push(http);
         }
@@ -467,7 +477,9 @@ impl<S: Send + Sync + 'static> Dispatch for Running<S> {
     fn http(&self, mut request: http::Request<Bytes>, parts: Parts) -> BoxFuture<'static, Response> {
         let response = match self.router.find(request.method(), request.uri().path()) {
             Found::Handler(index, params) => {
-                request.extensions_mut().insert(params);
+                if !params.0.is_empty() {
+                    request.extensions_mut().insert(params);
+                }
                 let call = self.call(index, Incoming::Http(request), parts);
                 return Box::pin(async move { response_of(call.await) });
             }

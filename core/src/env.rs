@@ -14,6 +14,8 @@ pub const HTTP_STREAM: &str = "XCLOUD_HTTP_STREAM";
 pub const MAX_BODY: &str = "XCLOUD_MAX_BODY";
 /// What a queue's name is bound to: `XCLOUD_QUEUE_<NAME>=<scheme>:…`, the name in capitals, `-` as `_`.
 pub const QUEUE_PREFIX: &str = "XCLOUD_QUEUE_";
+/// What a table's name is bound to: `XCLOUD_TABLE_<NAME>=<scheme>:…`, the name as of a queue.
+pub const TABLE_PREFIX: &str = "XCLOUD_TABLE_";
 /// The app's version as counted by the deployer.
 pub const VERSION: &str = "XCLOUD_VERSION";
 /// The least level of `tracing` events that is written: `error`, `warn`, `info` (the default), `debug`, `trace`.
@@ -29,9 +31,17 @@ pub fn var(name: &str) -> Option<String> {
 
 /// The variable that binds a queue: `order-placed` is `XCLOUD_QUEUE_ORDER_PLACED`.
 pub fn queue_var(queue: &str) -> String {
-    let name: String =
-        queue.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
-    format!("{QUEUE_PREFIX}{name}")
+    variable(QUEUE_PREFIX, queue)
+}
+
+/// The variable that binds a table: `insights` is `XCLOUD_TABLE_INSIGHTS`.
+pub fn table_var(table: &str) -> String {
+    variable(TABLE_PREFIX, table)
+}
+
+fn variable(prefix: &str, name: &str) -> String {
+    let capital = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    prefix.chars().chain(name.chars().map(capital)).collect()
 }
 
 /// The cloud name of a handler: `_` becomes `-`.

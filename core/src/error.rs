@@ -52,6 +52,8 @@ pub enum ErrorKind {
     Timeout,
     /// The function's configuration is wrong. HTTP 500.
     Config,
+    /// Whoever asked for it wants it no longer. HTTP 503.
+    Cancelled,
 }
 
 /// What becomes of an event (other than an HTTP request) that ended in an error.
@@ -78,7 +80,7 @@ impl ErrorKind {
             Self::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Handler | Self::Panic | Self::Config => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Unsupported | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unsupported | Self::Unavailable | Self::Cancelled => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -113,6 +115,7 @@ impl ErrorKind {
             Self::Unavailable => "Unavailable",
             Self::Timeout => "Timeout",
             Self::Config => "Config",
+            Self::Cancelled => "Cancelled",
         }
     }
 

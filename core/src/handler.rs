@@ -1,11 +1,11 @@
 //! The contract between `#[handler]` and the rest: a function, its arguments, and how one call of it goes.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::ops::Deref;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll};
+use std::task::Poll;
 
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result, Settlement};
@@ -13,6 +13,7 @@ use crate::event::{Decoded, Event, Incoming, Payload, TriggerKind};
 use crate::outcome::{BatchOutcome, IntoOutcome, Outcome, Output};
 use crate::queue::{BoxFuture, Sender};
 use crate::spec::ObjectFilter;
+use crate::table::Table;
 
 /// What `#[handler]` says about a function.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +24,8 @@ pub struct Descriptor {
     pub trigger: Trigger,
     /// The queues it sends to, in the order of its `Sender` arguments.
     pub sends: &'static [&'static str],
+    /// The tables it uses, in the order of its `Table` arguments.
+    pub tables: &'static [&'static str],
 }
 
 /// What calls a function, with the data that the attribute gives.
@@ -113,7 +116,7 @@ impl Trigger {
 
 /// A handler as the attribute describes it; implemented by the braced struct beside the fn.
 pub trait Function<S>: Send + Sync + 'static {
-    /// Name, trigger, queues it sends to.
+    /// Name, trigger, queues it sends to, tables it uses.
     const DESCRIPTOR: Descriptor;
     /// The first argument.
     type Event: Event;
@@ -130,11 +133,13 @@ pub trait Function<S>: Send + Sync + 'static {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a handler argument",
     label = "not a handler argument",
-    note = "the first argument is the event; the others, in any order, are `State<T>`, `Sender<T>` and `Context`"
+    note = "the first argument is the event; the others, in any order, are `State<T>`, `Sender<T>`, `Table<T>` and `Context`"
 )]
 pub trait FromContext<S>: Sized {
     /// How many of the attribute's `sends` names it takes.
     const SENDS: usize = 0;
+    /// How many of the attribute's `tables` names it takes.
+    const TABLES: usize = 0;
 
     /// Makes the argument for one call.
     ///
@@ -149,6 +154,7 @@ pub struct Args<'a, S> {
     cx: &'a Context,
     state: &'a Arc<S>,
     sends: std::slice::Iter<'static, &'static str>,
+    tables: std::slice::Iter<'static, &'static str>,
 }
 
 impl<S> FromContext<S> for Context {
@@ -167,6 +173,19 @@ impl<S, T: Send + 'static> FromContext<S> for Sender<T> {
             .next()
             .ok_or_else(|| Error::new(ErrorKind::Config, "more `Sender` arguments than names in `sends`"))?;
         Ok(Self::open(queue, &args.cx.instance().bindings))
+    }
+}
+
+impl<S, T: Send + 'static> FromContext<S> for Table<T> {
+    const TABLES: usize = 1;
+
+    fn from_context(args: &mut Args<'_, S>) -> Result<Self> {
+        // As for `Sender`.
+        let table = args
+            .tables
+            .next()
+            .ok_or_else(|| Error::new(ErrorKind::Config, "more `Table` arguments than names in `tables`"))?;
+        Ok(Self::open(table, &args.cx.instance().bindings))
     }
 }
 
@@ -211,6 +230,7 @@ macro_rules! tuple_args {
     ($($name:ident)*) => {
         impl<S, $($name: FromContext<S>),*> FromContext<S> for ($($name,)*) {
             const SENDS: usize = 0 $(+ $name::SENDS)*;
+            const TABLES: usize = 0 $(+ $name::TABLES)*;
 
             #[allow(unused_variables, reason = "the empty tuple uses none")]
             fn from_context(args: &mut Args<'_, S>) -> Result<Self> {
@@ -266,7 +286,8 @@ async fn attempt<S, F: Function<S>>(incoming: Incoming, cx: &Context, state: &Ar
         Incoming::Queue(batch) => batch.messages.iter().map(|m| m.id.clone()).collect(),
         _ => Vec::new(),
     };
-    let mut args = Args { cx, state, sends: F::DESCRIPTOR.sends.iter() };
+    let Descriptor { sends, tables, .. } = F::DESCRIPTOR;
+    let mut args = Args { cx, state, sends: sends.iter(), tables: tables.iter() };
     let (decoded, args) = match F::Event::from_incoming(incoming)
         .and_then(|decoded| Ok((decoded, F::Args::from_context(&mut args)?)))
     {
@@ -318,22 +339,16 @@ fn report(cx: &Context, outcome: &Outcome) {
 }
 
 /// Turns a panic inside the future into an error, so that one bad event does not end the instance.
-pub(crate) fn catch<T>(call: impl Future<Output = Result<T>>) -> impl Future<Output = Result<T>> {
-    CatchUnwind(Box::pin(call))
-}
-
-struct CatchUnwind<F>(Pin<Box<F>>);
-
-impl<T, F: Future<Output = Result<T>>> Future for CatchUnwind<F> {
-    type Output = Result<T>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+pub(crate) async fn catch<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
+    let mut call = pin!(call);
+    poll_fn(|cx| {
         // The future is dropped after a panic and never polled again, so broken invariants inside it are not seen.
-        match std::panic::catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx))) {
+        match std::panic::catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx))) {
             Ok(poll) => poll,
             Err(panic) => Poll::Ready(Err(Error::new(ErrorKind::Panic, panic_message(&*panic)))),
         }
-    }
+    })
+    .await
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {

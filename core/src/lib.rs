@@ -4,6 +4,7 @@
 //! [`event::Incoming`], hands it to [`app::Service`], and writes the [`outcome::Outcome`] back.
 
 pub mod app;
+pub mod bindings;
 pub mod body;
 pub mod cloudevents;
 pub mod context;
@@ -17,6 +18,7 @@ pub mod outcome;
 pub mod queue;
 mod route;
 pub mod spec;
+pub mod table;
 pub mod text;
 
 pub use self::app::{App, Functions, Program, Service, Target};
@@ -28,3 +30,4 @@ pub use self::handler::{FromContext, Function, State};
 pub use self::instance::{Instance, Platform};
 pub use self::outcome::{BatchOutcome, IntoOutcome, IntoResponse, Json, Outcome, Response};
 pub use self::queue::{BoxFuture, Sender};
+pub use self::table::Table;

@@ -1,6 +1,5 @@
-//! Sending to a queue: `Sender<T>`, what its name is bound to, and the transports behind it.
+//! Sending to a queue: `Sender<T>` and the transports behind it.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -10,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::env;
+pub use crate::bindings::Bindings;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A boxed future, for the seams where types are erased.
@@ -25,59 +24,6 @@ pub trait QueueTransport: Send + Sync {
 /// Opens the part after `<scheme>:` of a binding. Must not do I/O: connections are made on the first send.
 pub type OpenQueue = fn(&str) -> Result<Arc<dyn QueueTransport>>;
 
-/// What the names of queues stand for: `XCLOUD_QUEUE_<NAME>=<scheme>:…`, whatever the room.
-#[derive(Clone, Default)]
-pub struct Bindings {
-    schemes: Vec<(&'static str, OpenQueue)>,
-    open: Arc<Mutex<HashMap<&'static str, Arc<dyn QueueTransport>>>>,
-}
-
-impl Bindings {
-    /// The schemes that this program was built with.
-    pub fn new(schemes: Vec<(&'static str, OpenQueue)>) -> Self {
-        Self { schemes, open: Arc::default() }
-    }
-
-    /// The transport of a queue; an unbound one gives a sender whose `send` fails.
-    fn transport(&self, queue: &'static str) -> Result<Arc<dyn QueueTransport>> {
-        let mut open = self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(transport) = open.get(queue) {
-            return Ok(Arc::clone(transport));
-        }
-        let transport = self.connect(queue)?;
-        open.insert(queue, Arc::clone(&transport));
-        Ok(transport)
-    }
-
-    fn connect(&self, queue: &str) -> Result<Arc<dyn QueueTransport>> {
-        let name = env::queue_var(queue);
-        let Some(value) = env::var(&name) else {
-            return Err(unsupported(format!("queue `{queue}` is not bound: {name} is not set")));
-        };
-        let (scheme, rest) = value.split_once(':').unwrap_or((&value, ""));
-        match self.schemes.iter().find(|(known, _)| *known == scheme) {
-            Some((_, open)) => open(rest).map_err(|e| e.with("variable", &name)),
-            None => {
-                let known: Vec<_> = self.schemes.iter().map(|(s, _)| *s).collect();
-                let known = known.join(", ");
-                Err(unsupported(format!(
-                    "queue `{queue}` is bound to scheme `{scheme}`, which this build does not have (it has: {known})"
-                )))
-            }
-        }
-    }
-}
-
-impl fmt::Debug for Bindings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.schemes.iter().map(|(s, _)| s)).finish()
-    }
-}
-
-fn unsupported(message: String) -> Error {
-    Error::new(ErrorKind::Unsupported, message)
-}
-
 /// Sends messages of type `T`, as JSON, to the queue that the attribute names: `#[handler(…, sends = "order-placed")]`.
 ///
 /// Several senders take the names in order: `sends = ["a", "b"]` gives `a` to the first `Sender` argument.
@@ -90,7 +36,7 @@ pub struct Sender<T> {
 
 impl<T> Sender<T> {
     pub(crate) fn open(queue: &'static str, bindings: &Bindings) -> Self {
-        let transport = bindings.transport(queue).map_err(|e| e.to_string());
+        let transport = bindings.queue(queue).map_err(|e| e.to_string());
         Self { queue, transport, message: PhantomData }
     }
 
@@ -134,7 +80,7 @@ impl<T> Sender<T> {
     async fn store(&self, messages: Vec<Bytes>) -> Result<Vec<String>> {
         match &self.transport {
             Ok(transport) => transport.send(messages).await.map_err(|e| e.with("queue", self.queue)),
-            Err(why) => Err(unsupported(why.clone())),
+            Err(why) => Err(Error::new(ErrorKind::Unsupported, why.clone())),
         }
     }
 }

@@ -50,6 +50,9 @@ pub struct FunctionSpec {
     /// The queues it sends to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sends: Vec<String>,
+    /// The tables it uses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<String>,
     /// What the configuration says about it.
     #[serde(default)]
     pub settings: Settings,

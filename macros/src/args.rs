@@ -49,12 +49,16 @@ pub(crate) struct Args {
     timezone_span: Option<Span>,
     pub(crate) sends: Vec<LitStr>,
     pub(crate) sends_span: Option<Span>,
+    pub(crate) tables: Vec<LitStr>,
+    pub(crate) tables_span: Option<Span>,
+    /// Keys whose names could not be read: nobody knows how many they would be.
+    pub(crate) unread: Vec<&'static str>,
     pub(crate) errors: Vec<Error>,
 }
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "http", "queue", "topic", "object", "schedule", "change", "event", "raw", "batch", "on", "timezone",
-    "sends",
+    "sends", "tables",
 ];
 const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
 
@@ -104,6 +108,9 @@ impl Args {
             timezone_span: None,
             sends: Vec::new(),
             sends_span: None,
+            tables: Vec::new(),
+            tables_span: None,
+            unread: Vec::new(),
             errors: Vec::new(),
         };
         let empty = tokens.is_empty();
@@ -191,6 +198,8 @@ impl Args {
             },
             ("sends", Some(Value::Text(text))) => self.sends(vec![text], span),
             ("sends", Some(Value::List(list))) => self.sends(list, span),
+            ("tables", Some(Value::Text(text))) => self.tables(vec![text], span),
+            ("tables", Some(Value::List(list))) => self.tables(list, span),
             ("http", _) => self.errors.push(Error::new(span, "write `http = \"POST /path\"`")),
             ("queue", _) => self.errors.push(Error::new(span, "write `queue = \"name\"`")),
             ("raw", _) => self.errors.push(Error::new(span, "`raw` takes no value")),
@@ -207,7 +216,12 @@ impl Args {
             ("timezone", _) => self.errors.push(Error::new(span, "write `timezone = \"Europe/Berlin\"`")),
             ("batch", _) => self.errors.push(Error::new(span, "write `batch = 10`")),
             ("sends", _) => {
+                self.unread.push("sends");
                 self.errors.push(Error::new(span, "write `sends = \"name\"` or `sends = [\"a\", \"b\"]`"))
+            }
+            ("tables", _) => {
+                self.unread.push("tables");
+                self.errors.push(Error::new(span, "write `tables = \"name\"` or `tables = [\"a\", \"b\"]`"))
             }
             (unknown, _) => {
                 let near = KEYS.iter().find(|k| near(k, unknown)).map(|k| format!("; did you mean `{k}`?"));
@@ -276,6 +290,14 @@ impl Args {
         }
         self.sends = list;
         self.sends_span = Some(span);
+    }
+
+    fn tables(&mut self, list: Vec<LitStr>, span: Span) {
+        for name in &list {
+            self.check_name(name, "table");
+        }
+        self.tables = list;
+        self.tables_span = Some(span);
     }
 
     /// The strictest of the clouds: Azure storage queues take 3 to 63 of `a-z0-9-`; 40 leave room for project and stage.

@@ -15,7 +15,7 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> TokenStream {
         Ok(parsed) => {
             let shape = Shape::read(&parsed.sig, &mut errors);
             check_kind(&args, &shape, &mut errors);
-            check_sends(&args, &shape, &mut errors);
+            check_names(&args, &shape, &mut errors);
             let sound = errors.is_empty();
             descriptor(&parsed, &args, &shape, sound)
         }
@@ -33,20 +33,24 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> TokenStream {
     quote!(#item #addition #errors)
 }
 
-fn check_sends(args: &Args, shape: &Shape, errors: &mut Vec<Error>) {
-    let (names, senders) = (args.sends.len(), shape.senders);
-    if names == senders {
-        return;
+/// One name for each argument that takes one.
+fn check_names(args: &Args, shape: &Shape, errors: &mut Vec<Error>) {
+    let sends = (args.sends.len(), shape.senders, args.sends_span);
+    let tables = (args.tables.len(), shape.tables, args.tables_span);
+    for (key, ty, what, (names, arguments, span)) in
+        [("sends", "Sender", "its queue's", sends), ("tables", "Table", "its", tables)]
+    {
+        let message = match (names, arguments) {
+            (names, arguments) if names == arguments || args.unread.contains(&key) => continue,
+            (0, _) => format!("a `{ty}` argument needs {what} name: add `{key} = \"name\"`"),
+            (_, 0) if key == "sends" => "`sends` needs a `Sender<T>` argument to send with".to_owned(),
+            (_, 0) => format!("`{key}` needs a `{ty}<T>` argument to read and write with"),
+            _ => format!(
+                "`{key}` names {names} and the fn takes {arguments} `{ty}` arguments: one name for each, in order"
+            ),
+        };
+        errors.push(Error::new(span.unwrap_or_else(Span::call_site), message));
     }
-    let span = args.sends_span.unwrap_or_else(Span::call_site);
-    let message = match (names, senders) {
-        (0, _) => "a `Sender` argument needs its queue's name: add `sends = \"name\"`".to_owned(),
-        (_, 0) => "`sends` needs a `Sender<T>` argument to send with".to_owned(),
-        _ => format!(
-            "`sends` names {names} and the fn takes {senders} `Sender` arguments: one name for each, in order"
-        ),
-    };
-    errors.push(Error::new(span, message));
 }
 
 fn descriptor(item: &Item, args: &Args, shape: &Shape, sound: bool) -> TokenStream {
@@ -93,7 +97,8 @@ fn implementation(item: &Item, args: &Args, shape: &Shape, event: &Type) -> Toke
         Some((Trigger::Event, _)) => quote!(Event),
         Some((Trigger::Raw, _)) | None => quote!(Raw),
     };
-    let (sends, others, output) = (&args.sends, &shape.others, &shape.output);
+    let (sends, tables) = (&args.sends, &args.tables);
+    let (others, output) = (&shape.others, &shape.output);
     let names: Vec<Ident> = (0..others.len()).map(|i| format_ident!("a{i}")).collect();
     let (generics, state) = match &shape.state {
         Some(state) => (quote!(), quote!(#state)),
@@ -105,6 +110,7 @@ fn implementation(item: &Item, args: &Args, shape: &Shape, event: &Type) -> Toke
                 name: #text,
                 trigger: ::xcloud::__private::Trigger::#trigger,
                 sends: &[#(#sends),*],
+                tables: &[#(#tables),*],
             };
             type Event = #event;
             type Args = (#(#others,)*);

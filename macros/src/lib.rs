@@ -18,10 +18,11 @@ use proc_macro::TokenStream;
 /// #[handler(event)]                                every event that no other handler takes, as a CloudEvent
 /// #[handler(raw)]                                  the same as the platform's own bytes
 /// #[handler(…, sends = "order-placed")]            or sends = ["a", "b"], one name per `Sender` argument
+/// #[handler(…, tables = "insights")]               or tables = ["a", "b"], one name per `Table` argument
 /// ```
 ///
 /// The first argument is the event (`Http<T>`, `Queue<T>`, `Topic<T>`, `Object`, `Tick`, `Change<T>`, `CloudEvent`,
-/// `Raw`); `State<T>`, `Sender<T>` and `Context` follow in any order.
+/// `Raw`); `State<T>`, `Sender<T>`, `Table<T>` and `Context` follow in any order.
 ///
 /// It leaves the fn as it is, so unit tests call it, and adds a type of the same name for `xcloud::functions![…]`:
 ///
@@ -29,7 +30,7 @@ use proc_macro::TokenStream;
 /// async fn create_order(order: Http<Order>, shop: State<Shop>) -> Result<Json<Receipt>> { … }   // untouched
 /// struct create_order {}
 /// impl Function<Shop> for create_order {
-///     const DESCRIPTOR: Descriptor = Descriptor { name: "create_order", trigger: …, sends: &[…] };
+///     const DESCRIPTOR: Descriptor = Descriptor { name: "create_order", trigger: …, sends: &[…], tables: &[…] };
 ///     type Event = Http<Order>;
 ///     type Args = (State<Shop>,);
 ///     type Return = Result<Json<Receipt>>;

@@ -27,6 +27,7 @@ pub(crate) struct Shape {
     pub(crate) others: Vec<Type>,
     pub(crate) state: Option<Type>,
     pub(crate) senders: usize,
+    pub(crate) tables: usize,
     pub(crate) output: Type,
 }
 
@@ -67,8 +68,10 @@ impl Shape {
         }
         let others: Vec<Type> = types.into_iter().skip(1).collect();
         let state = state_of(&others, errors);
-        let senders = others.iter().filter(|t| last_segment(t).is_some_and(|s| s.ident == "Sender")).count();
-        Self { event, state, senders, output: output(sig, errors), others }
+        let count =
+            |name: &str| others.iter().filter(|t| last_segment(t).is_some_and(|s| s.ident == name)).count();
+        let (senders, tables) = (count("Sender"), count("Table"));
+        Self { event, state, senders, tables, output: output(sig, errors), others }
     }
 }
 

@@ -6,7 +6,7 @@ mod run;
 pub use xcloud_core::{
     App, BatchOutcome, Body, BoxError, Change, CloudEvent, Context, Error, ErrorKind, FromContext, Functions,
     Http, IntoOutcome, IntoResponse, Json, Message, Object, Outcome, Platform, Queue, Raw, Response, Result,
-    Sender, State, Tick, Topic, event, spec,
+    Sender, State, Table, Tick, Topic, event, spec, table,
 };
 pub use xcloud_macros::handler;
 

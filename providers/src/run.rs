@@ -29,12 +29,18 @@ fn describe(program: &Program, file: &str) -> Result<()> {
     })
 }
 
-/// The schemes that `XCLOUD_QUEUE_<NAME>` may use in this build.
+/// The schemes that `XCLOUD_QUEUE_<NAME>` and `XCLOUD_TABLE_<NAME>` may use in this build.
 fn bindings() -> Bindings {
-    Bindings::new(vec![
-        #[cfg(feature = "local")]
-        (xcloud_local::binding::SCHEME, xcloud_local::sender::open_queue),
-    ])
+    Bindings::new(
+        vec![
+            #[cfg(feature = "local")]
+            (xcloud_local::binding::SCHEME, xcloud_local::sender::open_queue),
+        ],
+        vec![
+            #[cfg(feature = "local")]
+            (xcloud_local::binding::SCHEME, xcloud_local::table::open_table),
+        ],
+    )
 }
 
 fn enter(platform: Platform, program: Program, bindings: Bindings) -> Result<()> {

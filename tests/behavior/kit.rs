@@ -9,7 +9,7 @@ use http::{Method, Request, Response};
 use libtest_mimic::Failed;
 use serde_json::Value;
 use xcloud_core::event::{Batch, RawMessage};
-use xcloud_serve::host::{Delivery, Host, Launch};
+use xcloud_serve::host::{Delivery, Host, Launch, Output, Tap};
 use xcloud_tests::rooms::Room;
 
 /// A trial in the making.
@@ -66,6 +66,8 @@ pub(crate) fn launch(function: Option<&str>) -> Launch {
         env: Vec::new(),
         function: function.map(str::to_owned),
         timeout: Duration::from_secs(10),
+        output: Output::default(),
+        tap: Tap::default(),
     }
 }
 

@@ -11,13 +11,13 @@ use crate::deploy::{Home, ORDERS, fulfilled, good, order, run};
 use crate::{program, root, scratch, xcloud};
 
 /// The process that its log names last.
-fn host(home: &Path) -> String {
+pub(crate) fn host(home: &Path) -> String {
     let log = std::fs::read_to_string(home.join("host.log")).expect("the host writes a log");
     let line = log.lines().rfind(|line| line.contains(" runs as process ")).expect("a host has run");
     line.rsplit(' ').next().expect("a number").to_owned()
 }
 
-fn kill(pid: &str) {
+pub(crate) fn kill(pid: &str) {
     let status = Command::new("kill").args(["-KILL", pid]).status().expect("kill runs");
     assert!(status.success(), "kill {pid}");
     let gone = Path::new("/proc").join(pid).join("fd");

@@ -1,10 +1,17 @@
 //! The command as a user runs it: `examples/orders` built, packaged, deployed to this machine, called and destroyed;
 //! and what it says to wrong input.
 
+mod check;
 mod deploy;
+mod dev;
+mod doctor;
+mod durability;
 mod faults;
 mod input;
+mod operate;
 mod packages;
+mod scaffold;
+mod schema;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -6,6 +6,8 @@ use xcloud_deploy::{package, provider::Built};
 
 use super::Project;
 use crate::args::Args;
+use crate::config::Budget;
+use crate::exit;
 use crate::printer::{Done, Printer};
 use crate::registry::CLOUDS;
 
@@ -36,5 +38,19 @@ pub(super) async fn run(project: &Project, args: &Args, printer: &Printer) -> Re
         artifacts.push(built);
     }
     let message = format!("{} packages around one binary", artifacts.len());
-    Ok(Done::new(message, json!({ "artifacts": artifacts }), text))
+    let over = over_budget(app.binary.bytes.len() as u64, &project.manifest.budget);
+    if let Some(over) = &over {
+        printer.note(over);
+    }
+    let mut done = Done::new(over.clone().unwrap_or(message), json!({ "artifacts": artifacts }), text);
+    if over.is_some() {
+        done.code = exit::BUDGET;
+    }
+    Ok(done)
+}
+
+/// What `[budget]` says against the binary. The packages are there all the same: one wants to look into them.
+fn over_budget(bytes: u64, budget: &Budget) -> Option<String> {
+    let most = budget.binary.filter(|most| bytes > *most)?;
+    Some(format!("over budget: the binary has {bytes} bytes, `budget.binary` is {most}"))
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use xcloud_core::Result;
-use xcloud_deploy::{Action, Plan, Status, engine};
+use xcloud_deploy::{Action, Plan, Status};
 
 use super::{Project, plan};
 use crate::args::{self, Args};
@@ -22,7 +22,7 @@ pub(super) async fn run(
     let (desired, _, plan) =
         plan::make(project, args, &*provider, (&options.from, options.delete_data), printer).await?;
     printer.note(printer.plan(&plan).trim_end());
-    engine::apply(&*provider, &plan, &desired, printer).await?;
+    super::apply(&*provider, &plan, &desired, printer).await?;
     let status = provider.status(&project.stage).await?;
     let url = status.iter().find_map(|s| s.url.clone());
     let functions: Vec<_> = status.iter().map(|s| function(s, &plan)).collect();

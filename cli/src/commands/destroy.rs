@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write};
 use serde_json::json;
 use xcloud_core::spec::Spec;
 use xcloud_core::{Error, ErrorKind, Result};
-use xcloud_deploy::{Desired, engine};
+use xcloud_deploy::Desired;
 
 use super::{Project, plan};
 use crate::args::{self, Args};
@@ -31,7 +31,7 @@ pub(super) async fn run(
     if !plan.is_empty() {
         confirm(project, args)?;
     }
-    engine::apply(&*provider, &plan, &desired, printer).await?;
+    super::apply(&*provider, &plan, &desired, printer).await?;
     let message = format!("{}: {}", project.resource("*"), plan::sentence(&plan));
     printer.note(&message);
     Ok(Done::new(message, json!({ "plans": [plan::data(&plan)] }), ""))

@@ -36,7 +36,7 @@ pub(super) async fn make(
     printer: &Printer,
 ) -> Result<(Desired, Observed, Plan)> {
     let app = project.app(args, from, printer).await?;
-    for finding in provider.check(&app.spec) {
+    for finding in provider.check(&project.stage, &app.spec) {
         printer.note(&format!("{} {}: {}", finding.provider, finding.function, finding.message));
     }
     let (artifact, _) = project.package(provider.id(), &app)?;

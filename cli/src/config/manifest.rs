@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use xcloud_core::Result;
 use xcloud_core::spec::Settings;
 
-use super::toml::{Source, Table};
+use super::toml::{Key, Source, Table};
 
 /// A project's file. Every key is optional but the name.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -20,6 +20,10 @@ pub(crate) struct Manifest {
     pub functions: Functions,
     /// By stage: what differs there.
     pub stages: BTreeMap<String, (String, StageTable)>,
+    /// What must not be exceeded.
+    pub budget: Budget,
+    /// `providers.local.durability`: `process` or `fsync`.
+    pub durability: Option<String>,
 }
 
 /// By function: where it is written, and what is set.
@@ -38,6 +42,13 @@ pub(crate) struct Build {
     pub profile: Option<String>,
     /// The compilation target.
     pub target: Option<String>,
+}
+
+/// `[budget]`
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Budget {
+    /// The most bytes that the binary may have.
+    pub binary: Option<u64>,
 }
 
 /// `[functions.<name>]`
@@ -64,28 +75,50 @@ impl Manifest {
     /// # Errors
     /// The first thing that is wrong: file, line, key, and the nearest key that exists.
     pub(crate) fn read(source: &Source) -> Result<Self> {
-        source.read(|file| {
-            let project = file.table("project", project)?;
-            let build = file.table("build", build)?.unwrap_or_default();
-            let functions = file.named("functions", |_, table| function(table))?;
-            file.table("providers", providers)?;
-            let stages = file.named("stages", |_, table| stage(table))?;
-            file.table("budget", budget)?;
-            file.end()?;
-            let (name, provider) = project.unwrap_or_default();
-            Ok(Self { name, provider, build, functions, stages })
-        })
+        source.read(Self::of)
+    }
+
+    /// Every key that a file may have.
+    ///
+    /// # Errors
+    /// None that a user can cause.
+    pub(crate) fn keys() -> Result<Vec<Key>> {
+        Source::keys(|file| Self::of(file).map(drop))
+    }
+
+    fn of(file: &Table<'_>) -> Result<Self> {
+        let project = file.table("project", project)?;
+        let build = file.table("build", build)?.unwrap_or_default();
+        let functions = file.named("functions", |_, table| function(table))?;
+        let durability = file.table("providers", providers)?.flatten();
+        let stages = file.named("stages", |_, table| stage(table))?;
+        let budget = file.table("budget", budget)?.unwrap_or_default();
+        file.end()?;
+        let (name, provider) = project.unwrap_or_default();
+        Ok(Self { name, provider, build, functions, stages, budget, durability })
     }
 }
 
+/// What memory may be, in words.
+pub(super) const MEMORY: &str = "a size like \"256MB\" or \"1GB\"";
+/// What a timeout may be, in words.
+pub(super) const TIME: &str = "a time like \"15s\" or \"2m\"";
+/// What a short time may be, in words.
+pub(super) const MILLISECONDS: &str = "a time like \"20ms\"";
+/// What a file's size may be, in words.
+pub(super) const FILE_SIZE: &str = "a size like \"4MB\", \"2.5MB\" or \"900KB\"";
+/// What a project's name may be, in words.
+pub(crate) const PROJECT_NAME: &str = "1 to 40 lower-case letters, digits and `-`, a letter first";
+
+/// Whether a text may be a project's name.
+pub(crate) fn is_project_name(name: &str) -> bool {
+    let first = name.starts_with(|c: char| c.is_ascii_lowercase());
+    let rest = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    first && rest && name.len() <= 40
+}
+
 fn project(table: &Table<'_>) -> Result<(String, Option<String>)> {
-    let is_name = |name: &str| {
-        let first = name.starts_with(|c: char| c.is_ascii_lowercase());
-        let rest = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        (first && rest && name.len() <= 40).then(|| name.to_owned())
-    };
-    let wanted = "1 to 40 lower-case letters, digits and `-`, a letter first";
-    let name = table.parsed("name", wanted, is_name)?;
+    let name = table.parsed("name", PROJECT_NAME, |name| is_project_name(name).then(|| name.to_owned()))?;
     table.parsed("edition", "\"1\"", |edition| (edition == "1").then_some(()))?;
     Ok((name.unwrap_or_default(), table.text("provider")?))
 }
@@ -102,8 +135,8 @@ fn build(table: &Table<'_>) -> Result<Build> {
 
 fn function(table: &Table<'_>) -> Result<FunctionTable> {
     let settings = Settings {
-        memory_mb: table.parsed("memory", "a size like \"256MB\" or \"1GB\"", megabytes)?,
-        timeout_seconds: table.parsed("timeout", "a time like \"15s\" or \"2m\"", seconds)?,
+        memory_mb: table.parsed("memory", MEMORY, megabytes)?,
+        timeout_seconds: table.parsed("timeout", TIME, seconds)?,
         concurrency: table.number("concurrency", 1)?,
         min_instances: table.number("min_instances", 0)?,
         max_instances: table.number("max_instances", 1)?,
@@ -120,23 +153,42 @@ fn stage(table: &Table<'_>) -> Result<StageTable> {
 }
 
 /// What the providers' deployments will read; checked now, so that a typing error does not wait for them.
-fn providers(table: &Table<'_>) -> Result<()> {
+fn providers(table: &Table<'_>) -> Result<Option<String>> {
     table.table("aws", |t| texts(t, &["region", "profile", "endpoint"]))?;
     table.table("azure", |t| texts(t, &["subscription", "resource_group", "location", "endpoint"]))?;
     table.table("gcp", |t| texts(t, &["project", "region", "endpoint"]))?;
     table.table("alibaba", |t| texts(t, &["region", "endpoint"]))?;
-    table.table("local", |_| Ok(()))?;
-    Ok(())
+    Ok(table.table("local", local)?.flatten())
+}
+
+fn local(table: &Table<'_>) -> Result<Option<String>> {
+    let known = |text: &str| ["process", "fsync"].contains(&text).then(|| text.to_owned());
+    table.parsed("durability", "\"process\" or \"fsync\"", known)
 }
 
 fn texts(table: &Table<'_>, keys: &[&'static str]) -> Result<()> {
     keys.iter().try_for_each(|key| table.text(key).map(drop))
 }
 
-fn budget(table: &Table<'_>) -> Result<()> {
-    table.parsed("binary", "a size like \"4MB\"", megabytes)?;
-    table.parsed("init", "a time like \"20ms\"", |text| text.strip_suffix("ms")?.parse::<u32>().ok())?;
-    Ok(())
+fn budget(table: &Table<'_>) -> Result<Budget> {
+    let binary = table.parsed("binary", FILE_SIZE, bytes)?;
+    table.parsed("init", MILLISECONDS, |text| text.strip_suffix("ms")?.parse::<u32>().ok())?;
+    Ok(Budget { binary })
+}
+
+/// A file's size as disks and uploads count: 1 MB is 1,000,000 bytes. At most three digits after the point.
+fn bytes(text: &str) -> Option<u64> {
+    let (number, thousands) = match text.strip_suffix("MB") {
+        Some(number) => (number, 1000),
+        None => (text.strip_suffix("KB")?, 1),
+    };
+    let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if !digits(whole) || !digits(part) || part.len() > 3 {
+        return None;
+    }
+    let part = format!("{part:0<3}").parse::<u64>().ok()?;
+    whole.parse::<u64>().ok()?.checked_mul(1000)?.checked_add(part)?.checked_mul(thousands).filter(|n| *n > 0)
 }
 
 fn megabytes(text: &str) -> Option<u32> {
@@ -175,6 +227,25 @@ mod tests {
         assert_eq!((settings.memory_mb, settings.timeout_seconds), (Some(1024), Some(120)));
         let prod = &manifest.stages["prod"].1;
         assert!(prod.protect && prod.functions["http"].1.settings.min_instances == Some(1));
+    }
+
+    #[test]
+    fn sizes_of_files_are_decimal() {
+        for (text, wanted) in [
+            ("4MB", Some(4_000_000)),
+            ("2.5MB", Some(2_500_000)),
+            ("900KB", Some(900_000)),
+            ("0.25KB", Some(250)),
+            ("0MB", None),
+            ("1.2345MB", None),
+            (".5MB", None),
+            ("-1MB", None),
+            ("4", None),
+            ("99999999999999999999MB", None),
+            ("18446744073709551MB", None),
+        ] {
+            assert_eq!(bytes(text), wanted, "{text}");
+        }
     }
 
     #[test]

@@ -77,6 +77,7 @@ mod tests {
             name: name.to_owned(),
             trigger,
             sends: Vec::new(),
+            tables: Vec::new(),
             settings: Settings::default(),
         };
         let http = TriggerSpec::Http { routes: Vec::new(), mounted: false };

@@ -45,7 +45,20 @@ impl Source {
             let at = e.span().unwrap_or_default();
             self.error(&at, e.message())
         })?;
-        read(&Table { source: self, path: String::new(), table: table.get_ref(), read: RefCell::default() })
+        read(&Table::of(self, String::new(), table.get_ref(), false))
+    }
+
+    /// What `read` asks a file for, whatever the file says: the keys and their kinds, in the order of asking. So the
+    /// schema is made from the reader itself.
+    ///
+    /// # Errors
+    /// Whatever `read` finds wrong with a file that has nothing in it.
+    pub(crate) fn keys(read: impl FnOnce(&Table<'_>) -> Result<()>) -> Result<Vec<Key>> {
+        let source = Self { path: PathBuf::new(), text: String::new() };
+        let empty = DeTable::new();
+        let table = Table::of(&source, String::new(), &empty, true);
+        read(&table)?;
+        Ok(table.asked.into_inner().unwrap_or_default())
     }
 
     fn error(&self, at: &Range<usize>, message: &str) -> Error {
@@ -58,21 +71,74 @@ impl Source {
     }
 }
 
+/// A key that a table may have.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Key {
+    /// Its name.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+}
+
+/// What a key takes.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Any text.
+    Text,
+    /// Text in a form, in the words of its error message.
+    Form(String),
+    /// True or false.
+    Flag,
+    /// A whole number from here.
+    Number(u32),
+    /// A list of texts.
+    Texts,
+    /// Names and texts.
+    Map,
+    /// A table with these keys.
+    Table(Vec<Key>),
+    /// Tables with these keys, each under a name of the user's.
+    Named(Vec<Key>),
+}
+
 /// A table of the file. Keys that nobody asked for are errors: see [`Table::end`].
 pub(crate) struct Table<'a> {
     source: &'a Source,
     path: String,
     table: &'a DeTable<'a>,
     read: RefCell<Vec<&'static str>>,
+    /// What was asked for, where that is the question.
+    asked: RefCell<Option<Vec<Key>>>,
+}
+
+impl<'a> Table<'a> {
+    fn of(source: &'a Source, path: String, table: &'a DeTable<'a>, recording: bool) -> Self {
+        let asked = RefCell::new(recording.then(Vec::new));
+        Self { source, path, table, read: RefCell::default(), asked }
+    }
 }
 
 impl Table<'_> {
+    /// The keys that `read` asks an inner table for, while recording.
+    fn inner(&self, name: &str, read: impl FnOnce(&Table<'_>) -> Result<()>) -> Result<Vec<Key>> {
+        if self.asked.borrow().is_none() {
+            return Ok(Vec::new());
+        }
+        let empty = DeTable::new();
+        let table = Table::of(self.source, self.key(name), &empty, true);
+        read(&table)?;
+        Ok(table.asked.into_inner().unwrap_or_default())
+    }
+
     fn key(&self, name: &str) -> String {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
-    fn value(&self, name: &'static str) -> Option<&Spanned<DeValue<'_>>> {
+    fn value(&self, name: &'static str, kind: Kind) -> Option<&Spanned<DeValue<'_>>> {
         self.read.borrow_mut().push(name);
+        if let Some(asked) = self.asked.borrow_mut().as_mut() {
+            asked.push(Key { name, kind });
+        }
         self.table.get(name)
     }
 
@@ -102,7 +168,12 @@ impl Table<'_> {
         name: &'static str,
         read: impl FnOnce(&Table<'_>) -> Result<T>,
     ) -> Result<Option<T>> {
-        let Some(value) = self.value(name) else { return Ok(None) };
+        if self.asked.borrow().is_some() {
+            let keys = self.inner(name, |table| read(table).map(drop))?;
+            self.value(name, Kind::Table(keys));
+            return Ok(None);
+        }
+        let Some(value) = self.value(name, Kind::Table(Vec::new())) else { return Ok(None) };
         self.inside(name, value, read).map(Some)
     }
 
@@ -115,7 +186,7 @@ impl Table<'_> {
         let DeValue::Table(table) = value.get_ref() else {
             return Err(self.wrong(name, &value.span(), "a table"));
         };
-        let table = Table { source: self.source, path: self.key(name), table, read: RefCell::default() };
+        let table = Table::of(self.source, self.key(name), table, false);
         let result = read(&table)?;
         table.end()?;
         Ok(result)
@@ -130,11 +201,12 @@ impl Table<'_> {
         name: &'static str,
         mut read: impl FnMut(&str, &Table<'_>) -> Result<T>,
     ) -> Result<BTreeMap<String, (String, T)>> {
-        let Some(value) = self.value(name) else { return Ok(BTreeMap::new()) };
+        let keys = self.inner(name, |table| read("<name>", table).map(drop))?;
+        let Some(value) = self.value(name, Kind::Named(keys)) else { return Ok(BTreeMap::new()) };
         let DeValue::Table(table) = value.get_ref() else {
             return Err(self.wrong(name, &value.span(), "a table"));
         };
-        let outer = Table { source: self.source, path: self.key(name), table, read: RefCell::default() };
+        let outer = Table::of(self.source, self.key(name), table, false);
         let mut found = BTreeMap::new();
         for (key, value) in table {
             let key_name = key.get_ref().as_ref();
@@ -150,7 +222,11 @@ impl Table<'_> {
     /// # Errors
     /// When it is something else.
     pub(crate) fn text(&self, name: &'static str) -> Result<Option<String>> {
-        self.parsed(name, "text", |text| Some(text.to_owned()))
+        let Some(value) = self.value(name, Kind::Text) else { return Ok(None) };
+        match value.get_ref() {
+            DeValue::String(text) => Ok(Some(text.to_string())),
+            _ => Err(self.wrong(name, &value.span(), "text")),
+        }
     }
 
     /// Text in a form of its own.
@@ -163,7 +239,7 @@ impl Table<'_> {
         wanted: &str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<Option<T>> {
-        let Some(value) = self.value(name) else { return Ok(None) };
+        let Some(value) = self.value(name, Kind::Form(wanted.to_owned())) else { return Ok(None) };
         let text = match value.get_ref() {
             DeValue::String(text) => parse(text),
             _ => None,
@@ -176,7 +252,7 @@ impl Table<'_> {
     /// # Errors
     /// When it is something else.
     pub(crate) fn flag(&self, name: &'static str) -> Result<Option<bool>> {
-        let Some(value) = self.value(name) else { return Ok(None) };
+        let Some(value) = self.value(name, Kind::Flag) else { return Ok(None) };
         match value.get_ref() {
             DeValue::Boolean(flag) => Ok(Some(*flag)),
             _ => Err(self.wrong(name, &value.span(), "true or false")),
@@ -188,7 +264,7 @@ impl Table<'_> {
     /// # Errors
     /// When it is something else.
     pub(crate) fn number(&self, name: &'static str, least: u32) -> Result<Option<u32>> {
-        let Some(value) = self.value(name) else { return Ok(None) };
+        let Some(value) = self.value(name, Kind::Number(least)) else { return Ok(None) };
         let number = match value.get_ref() {
             DeValue::Integer(n) => u32::from_str_radix(n.as_str(), n.radix()).ok(),
             _ => None,
@@ -202,7 +278,7 @@ impl Table<'_> {
     /// # Errors
     /// When it is something else.
     pub(crate) fn texts(&self, name: &'static str) -> Result<Vec<String>> {
-        let Some(value) = self.value(name) else { return Ok(Vec::new()) };
+        let Some(value) = self.value(name, Kind::Texts) else { return Ok(Vec::new()) };
         let wrong = || self.wrong(name, &value.span(), "a list of texts");
         let DeValue::Array(items) = value.get_ref() else { return Err(wrong()) };
         let text = |item: &Spanned<DeValue<'_>>| match item.get_ref() {
@@ -217,7 +293,7 @@ impl Table<'_> {
     /// # Errors
     /// When it is something else.
     pub(crate) fn map(&self, name: &'static str) -> Result<Option<BTreeMap<String, String>>> {
-        let Some(value) = self.value(name) else { return Ok(None) };
+        let Some(value) = self.value(name, Kind::Map) else { return Ok(None) };
         let DeValue::Table(table) = value.get_ref() else {
             return Err(self.wrong(name, &value.span(), "a table of texts"));
         };

@@ -1,31 +1,243 @@
 //! Applies a plan: the same value that was printed.
+//!
+//! Steps run as soon as what they come after is done, a bounded number at once. A step that fails in a way that passes
+//! is tried again; one that fails for good keeps what comes after it from beginning, and those on their way end. The
+//! publish comes last, so that what served before still serves whatever happens.
 
-use std::time::Instant;
+mod retry;
 
-use xcloud_core::Result;
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
-use crate::plan::Plan;
-use crate::provider::{Desired, Progress, Provider, Step};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+use xcloud_core::{Error, ErrorKind, Result};
 
-/// Carries out every step in order, then puts the result into service. An empty plan calls nothing.
+use self::retry::Backoff;
+use crate::plan::{Change, Plan};
+use crate::provider::{Desired, Progress, Provider, State, Step};
+
+/// How a plan is applied.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Steps at once.
+    pub parallel: usize,
+    /// The longest step, its retries counted.
+    pub step: Duration,
+    /// The longest run.
+    pub whole: Duration,
+    /// Turns true when no more steps are to begin: Ctrl-C. Those on their way end.
+    pub stop: watch::Receiver<bool>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        // Without a sender it stays false.
+        let (_, stop) = watch::channel(false);
+        let minutes = |n: u64| Duration::from_secs(n * 60);
+        Self { parallel: 8, step: minutes(10), whole: minutes(30), stop }
+    }
+}
+
+/// Carries out a plan and puts the result into service. An empty plan calls nothing.
 ///
 /// # Errors
-/// The first step that failed; what was serving before still serves.
+/// The first step that failed for good, with what was done and what was not begun; [`ErrorKind::Config`] for a plan
+/// that goes round in a circle. What was serving before still serves; the next run goes on from there.
 pub async fn apply(
     provider: &dyn Provider,
     plan: &Plan,
     desired: &Desired,
+    options: &Options,
     progress: &dyn Progress,
 ) -> Result<()> {
-    for change in plan.steps() {
-        progress.begin(change);
-        let started = Instant::now();
-        let result = provider.apply(&Step { change, desired }).await;
-        progress.end(change, &result, started.elapsed().as_secs_f64());
-        result.map_err(|e| e.with("step", &change.resource))?;
+    if plan.is_empty() {
+        return Ok(());
     }
-    if !plan.is_empty() {
-        provider.publish(desired).await?;
+    let run = Run { provider, desired, options, progress, end: Instant::now() + options.whole };
+    let mut graph = Graph::of(plan)?;
+    let result = match graph.guarded(plan) {
+        Some(first) => match run.steps(&mut graph, Some(&first)).await {
+            Ok(()) => run.steps(&mut graph, None).await,
+            failed => failed,
+        },
+        None => run.steps(&mut graph, None).await,
+    };
+    if let Err(error) = result {
+        return Err(run.account(&graph, plan, error));
     }
-    Ok(())
+    if *options.stop.borrow() {
+        return Err(stopped());
+    }
+    run.in_time(provider.publish(desired)).await
 }
+
+fn stopped() -> Error {
+    Error::new(ErrorKind::Cancelled, "stopped before the end; the same command goes on from here")
+}
+
+/// One apply.
+struct Run<'a> {
+    provider: &'a dyn Provider,
+    desired: &'a Desired,
+    options: &'a Options,
+    progress: &'a dyn Progress,
+    end: Instant,
+}
+
+impl Run<'_> {
+    /// Carries out every step, or those of a part of the graph.
+    async fn steps(&self, graph: &mut Graph<'_>, only: Option<&HashSet<&str>>) -> Result<()> {
+        let mut running = FuturesUnordered::new();
+        let mut failed: Option<Error> = None;
+        loop {
+            while failed.is_none() && running.len() < self.options.parallel.max(1) {
+                if *self.options.stop.borrow() {
+                    failed = Some(stopped());
+                    break;
+                }
+                let Some(change) = graph.next(only) else { break };
+                running.push(async move { (change, self.step(change).await) });
+            }
+            let Some((change, result)) = running.next().await else { break };
+            match result {
+                Ok(()) => graph.done(change),
+                Err(error) => {
+                    failed.get_or_insert_with(|| error.with("step", &change.resource));
+                }
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    async fn step(&self, change: &Change) -> Result<()> {
+        let started = Instant::now();
+        let tell = |state: State<'_>| self.progress.step(change, state, started.elapsed());
+        tell(State::Running);
+        let mut backoff = Backoff::new(started);
+        let limit = self.end.min(started + self.options.step);
+        let result = loop {
+            let step = Step { change, desired: self.desired };
+            let error = match timeout_at(limit, self.provider.apply(&step)).await {
+                Ok(Ok(())) => break Ok(()),
+                Ok(Err(error)) => error,
+                Err(_) => break Err(self.late(started)),
+            };
+            let Some(pause) = self.provider.retries(&error).and_then(|worth| backoff.pause(worth)) else {
+                break Err(error);
+            };
+            if Instant::now() + pause >= limit || *self.options.stop.borrow() {
+                break Err(error);
+            }
+            tell(State::Warning(&error));
+            tokio::time::sleep(pause).await;
+        };
+        match &result {
+            Ok(()) => tell(State::Done),
+            Err(error) => tell(State::Failed(error)),
+        }
+        result
+    }
+
+    async fn in_time(&self, work: impl Future<Output = Result<()>>) -> Result<()> {
+        let started = Instant::now();
+        timeout_at(self.end, work).await.unwrap_or_else(|_| Err(self.late(started)))
+    }
+
+    fn late(&self, started: Instant) -> Error {
+        let message = format!("it was not done after {:?}", started.elapsed());
+        Error::new(ErrorKind::Timeout, message)
+    }
+
+    /// The error, with how far the run came; tells the progress what was not begun.
+    fn account(&self, graph: &Graph<'_>, plan: &Plan, error: Error) -> Error {
+        let left: Vec<_> = plan.steps().filter(|change| !graph.begun(change)).collect();
+        for change in &left {
+            self.progress.step(change, State::Skipped, Duration::ZERO);
+        }
+        let done = plan.steps().filter(|change| graph.is_done(change)).count();
+        error.with("done", done).with("not_begun", left.len())
+    }
+}
+
+/// What is left to do of a plan.
+struct Graph<'p> {
+    waiting: Vec<&'p Change>,
+    begun: HashSet<&'p str>,
+    done: HashSet<&'p str>,
+    after: HashMap<&'p str, Vec<&'p str>>,
+}
+
+impl<'p> Graph<'p> {
+    fn of(plan: &'p Plan) -> Result<Self> {
+        let steps: HashSet<&str> = plan.steps().map(|change| change.resource.as_str()).collect();
+        let edges = |change: &'p Change| {
+            change.after.iter().map(String::as_str).filter(|id| steps.contains(id)).collect::<Vec<_>>()
+        };
+        let after = plan.steps().map(|change| (change.resource.as_str(), edges(change))).collect();
+        let waiting = plan.steps().collect();
+        let graph = Self { waiting, begun: HashSet::new(), done: HashSet::new(), after };
+        graph.check()?;
+        Ok(graph)
+    }
+
+    /// Every step can come: takes away what can be done until nothing is left.
+    fn check(&self) -> Result<()> {
+        let mut done: HashSet<&str> = HashSet::new();
+        loop {
+            let ready =
+                |id: &&&str| !done.contains(**id) && self.after[**id].iter().all(|a| done.contains(a));
+            let next: Vec<&str> = self.after.keys().filter(ready).copied().collect();
+            if next.is_empty() {
+                break;
+            }
+            done.extend(next);
+        }
+        let mut stuck: Vec<_> = self.after.keys().filter(|id| !done.contains(**id)).copied().collect();
+        if stuck.is_empty() {
+            return Ok(());
+        }
+        stuck.sort_unstable();
+        Err(Error::new(ErrorKind::Config, format!("the plan goes round in a circle: {}", stuck.join(", "))))
+    }
+
+    /// The guarded step and what leads to it.
+    fn guarded(&self, plan: &'p Plan) -> Option<HashSet<&'p str>> {
+        let guard = plan.guard.as_deref().filter(|guard| self.after.contains_key(guard))?;
+        let mut part = HashSet::new();
+        let mut open = vec![guard];
+        while let Some(id) = open.pop() {
+            if part.insert(id) {
+                open.extend(self.after[id].iter().copied());
+            }
+        }
+        Some(part)
+    }
+
+    /// A step that may begin.
+    fn next(&mut self, only: Option<&HashSet<&str>>) -> Option<&'p Change> {
+        let at = self.waiting.iter().position(|change| {
+            let id = change.resource.as_str();
+            only.is_none_or(|only| only.contains(id)) && self.after[id].iter().all(|a| self.done.contains(a))
+        })?;
+        let change = self.waiting.remove(at);
+        self.begun.insert(&change.resource);
+        Some(change)
+    }
+
+    fn done(&mut self, change: &'p Change) {
+        self.done.insert(&change.resource);
+    }
+
+    fn begun(&self, change: &Change) -> bool {
+        self.begun.contains(change.resource.as_str())
+    }
+
+    fn is_done(&self, change: &Change) -> bool {
+        self.done.contains(change.resource.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! What one does with a deployed app: call it, read its logs, ask how it is.
 
+use std::time::SystemTime;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -47,6 +49,10 @@ pub struct LogQuery {
     pub function: Option<String>,
     /// At most so many lines, the newest.
     pub limit: Option<usize>,
+    /// Not older than this.
+    pub since: Option<SystemTime>,
+    /// Of the call with this id, or an id that ends so.
+    pub request: Option<String>,
 }
 
 /// One log line.
@@ -60,6 +66,9 @@ pub struct LogLine {
     pub stream: String,
     /// The line, without its newline.
     pub line: String,
+    /// The call that it belongs to, where the line says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
 }
 
 /// How one function is.
@@ -81,6 +90,9 @@ pub struct Status {
     pub healthy: bool,
 }
 
+/// Takes log lines.
+pub type Take<'a> = dyn FnMut(LogLine) + Send + 'a;
+
 /// What one does with a deployed app.
 #[async_trait]
 pub trait Operate: Send + Sync {
@@ -95,6 +107,13 @@ pub trait Operate: Send + Sync {
     /// # Errors
     /// When they cannot be read.
     async fn logs(&self, stage: &Stage, query: LogQuery) -> Result<Vec<LogLine>>;
+
+    /// Hands over the lines that [`Operate::logs`] gives, and then every new one as it comes, until it fails or is
+    /// dropped.
+    ///
+    /// # Errors
+    /// When there is nothing to follow.
+    async fn follow(&self, stage: &Stage, query: LogQuery, take: &mut Take<'_>) -> Result<()>;
 
     /// Says how every function is.
     ///

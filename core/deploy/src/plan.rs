@@ -15,6 +15,9 @@ pub struct Resource {
     /// Whether it holds the user's data: such a resource is kept when it is no longer wanted.
     #[serde(default)]
     pub data: bool,
+    /// The resources that must be there before it, and may go only after it: their ids.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<String>,
 }
 
 /// What a step does to its resource.
@@ -55,15 +58,24 @@ pub struct Change {
     pub reason: String,
     /// The fields that differ.
     pub fields: Vec<FieldChange>,
+    /// The changes that must be done before this one: ids of their resources. What is not in the plan, or does
+    /// nothing, is done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<String>,
 }
 
-/// The changes that lead from what is to what should be, in the order in which they are applied.
+/// The changes that lead from what is to what should be: a graph whose edges are [`Change::after`], written in an order
+/// that respects them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// The provider's id.
     pub provider: String,
     /// All resources, the unchanged ones too.
     pub changes: Vec<Change>,
+    /// The resource whose change is made before every other that does not lead to it: a write that only one of two
+    /// deployments at once can make.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<String>,
 }
 
 impl Plan {
@@ -96,6 +108,7 @@ pub fn diff(provider: &str, wanted: &[Resource], observed: &[Resource], delete_d
                 resource: resource.id.clone(),
                 reason: "not there yet".to_owned(),
                 fields: field_changes(&resource.fields, &BTreeMap::new()),
+                after: resource.needs.clone(),
             },
         })
         .collect();
@@ -106,9 +119,11 @@ pub fn diff(provider: &str, wanted: &[Resource], observed: &[Resource], delete_d
             resource: resource.id.clone(),
             reason: if keep { "holds data; --delete-data removes it" } else { "no longer wanted" }.to_owned(),
             fields: Vec::new(),
+            // What needs it goes first.
+            after: observed.iter().filter(|r| r.needs.contains(&resource.id)).map(|r| r.id.clone()).collect(),
         });
     }
-    Plan { provider: provider.to_owned(), changes }
+    Plan { provider: provider.to_owned(), changes, guard: None }
 }
 
 fn compare(wanted: &Resource, observed: &Resource) -> Change {
@@ -119,7 +134,7 @@ fn compare(wanted: &Resource, observed: &Resource) -> Change {
         let paths: Vec<_> = fields.iter().map(|f| f.path.as_str()).collect();
         (Action::Update, format!("differs in {}", paths.join(", ")))
     };
-    Change { action, resource: wanted.id.clone(), reason, fields }
+    Change { action, resource: wanted.id.clone(), reason, fields, after: wanted.needs.clone() }
 }
 
 fn field_changes(wanted: &BTreeMap<String, Value>, observed: &BTreeMap<String, Value>) -> Vec<FieldChange> {
@@ -140,7 +155,20 @@ mod tests {
             id: id.to_owned(),
             fields: BTreeMap::from([("memory_mb".to_owned(), memory.into())]),
             data,
+            needs: Vec::new(),
         }
+    }
+
+    #[test]
+    fn what_needs_a_resource_comes_after_it_and_goes_before_it() {
+        let queue = resource("queue/q", 1, false);
+        let function = Resource { needs: vec!["queue/q".to_owned()], ..resource("function/f", 1, false) };
+        let both = [queue, function];
+        let create = diff("local", &both, &[], false);
+        assert_eq!(create.changes[1].after, ["queue/q"]);
+        let delete = diff("local", &[], &both, false);
+        let order: Vec<_> = delete.changes.iter().map(|c| (c.resource.as_str(), c.after.len())).collect();
+        assert_eq!(order, [("function/f", 0), ("queue/q", 1)]);
     }
 
     #[test]

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use xcloud_core::Result;
 use xcloud_core::spec::Spec;
+use xcloud_core::{Error, Result};
 
 use crate::plan::{Change, Plan, Resource};
 
@@ -118,12 +119,25 @@ pub struct Step<'a> {
     pub desired: &'a Desired,
 }
 
+/// How a step stands.
+#[derive(Debug, Clone, Copy)]
+pub enum State<'a> {
+    /// It begins.
+    Running,
+    /// It failed in a way that passes, and is tried again.
+    Warning(&'a Error),
+    /// It is done.
+    Done,
+    /// It failed for good.
+    Failed(&'a Error),
+    /// It was not begun: something before it failed, or the run was stopped.
+    Skipped,
+}
+
 /// Hears of an apply's progress.
 pub trait Progress: Send + Sync {
-    /// A step begins.
-    fn begin(&self, change: &Change);
-    /// A step ended well or badly, after so many seconds.
-    fn end(&self, change: &Change, result: &Result<()>, seconds: f64);
+    /// A step has come to a state, so long after it began.
+    fn step(&self, change: &Change, state: State<'_>, since: Duration);
 }
 
 /// A place where apps run.
@@ -136,7 +150,7 @@ pub trait Provider: Send + Sync {
     fn capability(&self) -> Capability;
 
     /// What of the Spec the platform cannot do.
-    fn check(&self, spec: &Spec) -> Vec<Finding>;
+    fn check(&self, stage: &Stage, spec: &Spec) -> Vec<Finding>;
 
     /// The package around a binary. Pure: the same binary and Spec give the same bytes.
     ///
@@ -164,6 +178,13 @@ pub trait Provider: Send + Sync {
     /// # Errors
     /// What the provider answered.
     async fn publish(&self, desired: &Desired) -> Result<()>;
+
+    /// How long it is worth to try a step again that failed with this error: throttling, something that is only
+    /// eventually there. `None` when it fails for good.
+    fn retries(&self, error: &Error) -> Option<Duration> {
+        let _ = error;
+        None
+    }
 
     /// HTTP attempts sent so far, retries included: reads and writes.
     fn calls(&self) -> (u64, u64);

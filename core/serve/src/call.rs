@@ -1,13 +1,14 @@
 //! One call under its deadline.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::task::{Context as TaskContext, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use tokio::time::Sleep;
+use tokio::task::unconstrained;
+use tokio::time::{Sleep, sleep_until};
 use xcloud_core::error::BoxError;
 use xcloud_core::event::Incoming;
 use xcloud_core::log::{Level, call_line};
@@ -53,9 +54,25 @@ async fn event_before(service: &Service, target: Target, incoming: Incoming, par
     }
 }
 
+/// The call's outcome, or nothing when its time is up. The timer is set when the call first waits: many never do.
 async fn before<T>(deadline: Instant, call: impl Future<Output = T>) -> Option<T> {
     let last = deadline.checked_sub(MARGIN).unwrap_or(deadline);
-    tokio::time::timeout_at(last.into(), call).await.ok()
+    let mut call = pin!(call);
+    let mut timer = pin!(None);
+    poll_fn(|cx| {
+        if let Poll::Ready(outcome) = call.as_mut().poll(cx) {
+            return Poll::Ready(Some(outcome));
+        }
+        if timer.is_none() {
+            // Unconstrained: a call that uses up its task's budget at every poll must not put off its own end.
+            timer.set(Some(unconstrained(sleep_until(last.into()))));
+        }
+        match timer.as_mut().as_pin_mut() {
+            Some(timer) => timer.poll(cx).map(|()| None),
+            None => Poll::Pending,
+        }
+    })
+    .await
 }
 
 fn late(service: &Service, id: &str) -> Error {
@@ -65,7 +82,7 @@ fn late(service: &Service, id: &str) -> Error {
 }
 
 fn cut_at(deadline: Instant, body: Body) -> Body {
-    Body::from_http_body(Cut { body, sleep: Box::pin(tokio::time::sleep_until(deadline.into())) })
+    Body::from_http_body(Cut { body, sleep: Box::pin(sleep_until(deadline.into())) })
 }
 
 struct Cut {

@@ -1,7 +1,8 @@
 //! A small HTTP/1.1 client over TCP or a unix socket, for a peer on this machine: one connection, kept alive, one
 //! write per request, no TLS.
 
-use std::io;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -40,7 +41,15 @@ pub struct Client {
     host: String,
     stream: Option<Stream>,
     read: BytesMut,
-    write: Vec<u8>,
+}
+
+/// Whether a request may be sent again on a new connection, when the peer has closed the old one meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeat {
+    /// It asks and changes nothing.
+    IfClosed,
+    /// It may have had its effect.
+    Never,
 }
 
 /// An answer.
@@ -87,9 +96,11 @@ enum Length {
     Close,
 }
 
+/// A head that is still in the buffer.
 struct Head {
     status: u16,
-    headers: Headers,
+    spans: Vec<(Range<usize>, Range<usize>)>,
+    end: usize,
     length: Length,
     close: bool,
 }
@@ -101,7 +112,7 @@ impl Client {
             Address::Tcp { host, port } => format!("{host}:{port}"),
             Address::Unix(_) => "localhost".to_owned(),
         };
-        Self { address, host, stream: None, read: BytesMut::new(), write: Vec::new() }
+        Self { address, host, stream: None, read: BytesMut::new() }
     }
 
     /// Sends a request and reads the whole answer. A `GET` on a connection that the peer has closed meanwhile is
@@ -118,16 +129,32 @@ impl Client {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Result<Reply> {
-        self.compose(method, path, headers, body)?;
+        let head = self.compose(method, path, headers, body)?;
+        let repeat = if method == "GET" { Repeat::IfClosed } else { Repeat::Never };
+        self.send(&format!("{method} {path}"), head.as_bytes(), body, repeat).await
+    }
+
+    /// Sends a request whose head, up to the empty line, the caller has written; `what` names it in errors.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn send(&mut self, what: &str, head: &[u8], body: &[u8], repeat: Repeat) -> Result<Reply> {
         let reused = self.stream.is_some();
-        let result = match self.exchange().await {
-            Err(error) if reused && method == "GET" && is_closed(&error) => self.exchange().await,
+        let result = match self.exchange(head, body).await {
+            Err(error) if reused && repeat == Repeat::IfClosed && is_closed(&error) => {
+                self.exchange(head, body).await
+            }
             result => result,
         };
         result.map_err(|e| {
-            let message = format!("{method} {path} at {}: {e}", self.describe());
+            let message = format!("{what} at {}: {e}", self.describe());
             Error::unavailable(message).caused_by(e)
         })
+    }
+
+    /// The value of its requests' `host`.
+    pub fn host(&self) -> &str {
+        &self.host
     }
 
     fn describe(&self) -> String {
@@ -137,43 +164,43 @@ impl Client {
         }
     }
 
-    fn compose(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<()> {
+    fn compose(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<String> {
         let breaks = |text: &str| text.bytes().any(|b| b == b'\r' || b == b'\n' || b == 0);
         if path.contains(' ') || breaks(path) || headers.iter().any(|(n, v)| breaks(n) || breaks(v)) {
             return Err(Error::bad_request("a path or header of the request holds a line break or space"));
         }
-        self.write.clear();
-        let mut put = |parts: &[&str]| parts.iter().for_each(|p| self.write.extend_from_slice(p.as_bytes()));
-        put(&[method, " ", path, " HTTP/1.1\r\nhost: ", &self.host, "\r\n"]);
+        let mut head = String::new();
+        head.extend([method, " ", path, " HTTP/1.1\r\nhost: ", &self.host, "\r\n"]);
         for (name, value) in headers {
-            put(&[name, ": ", value, "\r\n"]);
+            head.extend([name, ": ", value, "\r\n"]);
         }
         if !body.is_empty() || method != "GET" {
-            put(&["content-length: ", &body.len().to_string(), "\r\n"]);
+            head.extend(["content-length: ", &body.len().to_string(), "\r\n"]);
         }
-        put(&["\r\n"]);
-        self.write.extend_from_slice(body);
-        Ok(())
+        head.push_str("\r\n");
+        Ok(head)
     }
 
     /// Boxed, so that it is compiled in this crate and not again in every room.
-    fn exchange(&mut self) -> BoxFuture<'_, io::Result<Reply>> {
-        Box::pin(self.send_and_read())
+    fn exchange<'a>(&'a mut self, head: &'a [u8], body: &'a [u8]) -> BoxFuture<'a, io::Result<Reply>> {
+        Box::pin(self.send_and_read(head, body))
     }
 
-    async fn send_and_read(&mut self) -> io::Result<Reply> {
+    async fn send_and_read(&mut self, head: &[u8], body: &[u8]) -> io::Result<Reply> {
         // Taken out, so that a dropped future or an error leaves no half-used connection behind.
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
             None => self.connect().await?,
         };
-        stream.write_all(&self.write).await?;
+        write(&mut stream, head, body).await?;
+        // Where nobody holds the last answer any more, this takes its room back.
+        self.read.reserve(READ);
         let head = self.head(&mut stream).await?;
-        let body = self.body(&mut stream, &head.length).await?;
-        if !head.close && self.read.is_empty() {
+        let reply = self.reply(&mut stream, head).await?;
+        if !reply.1 && self.read.is_empty() {
             self.stream = Some(stream);
         }
-        Ok(Reply { status: head.status, headers: head.headers, body })
+        Ok(reply.0)
     }
 
     async fn connect(&mut self) -> io::Result<Stream> {
@@ -188,13 +215,15 @@ impl Client {
         })
     }
 
+    /// The head of the answer, left in the buffer.
     async fn head(&mut self, stream: &mut Stream) -> io::Result<Head> {
         loop {
-            if let Some(head) = parse_head(&mut self.read)? {
+            if let Some(head) = parse_head(&self.read)? {
                 // 1xx: the answer proper follows.
                 if head.status >= 200 {
                     return Ok(head);
                 }
+                let _ = self.read.split_to(head.end);
                 continue;
             }
             if self.read.len() > MAX_HEAD {
@@ -209,20 +238,26 @@ impl Client {
         }
     }
 
-    async fn body(&mut self, stream: &mut Stream, length: &Length) -> io::Result<Bytes> {
-        match *length {
-            Length::Known(length) => {
-                self.need(stream, length).await?;
-                Ok(self.read.split_to(length).freeze())
-            }
-            Length::Chunked => self.chunks(stream).await,
+    /// The whole answer, and whether the connection ends with it.
+    async fn reply(&mut self, stream: &mut Stream, head: Head) -> io::Result<(Reply, bool)> {
+        let Head { status, spans, end, length, close } = head;
+        if let Length::Known(length) = length {
+            limit(length)?;
+            // Before the head is taken off: then the buffer has one owner, and grows where it is or not at all.
+            self.need(stream, end + length).await?;
+        }
+        let headers = Headers { head: self.read.split_to(end).freeze(), spans };
+        let body = match length {
+            Length::Known(length) => self.read.split_to(length).freeze(),
+            Length::Chunked => self.chunks(stream).await?,
             Length::Close => {
                 while fill(stream, &mut self.read, READ).await? > 0 {
                     limit(self.read.len())?;
                 }
-                Ok(self.read.split().freeze())
+                self.read.split().freeze()
             }
-        }
+        };
+        Ok((Reply { status, headers, body }, close))
     }
 
     async fn chunks(&mut self, stream: &mut Stream) -> io::Result<Bytes> {
@@ -269,7 +304,6 @@ impl Client {
     }
 
     async fn need(&mut self, stream: &mut Stream, length: usize) -> io::Result<()> {
-        limit(length)?;
         self.read.reserve(length.saturating_sub(self.read.len()));
         while self.read.len() < length {
             self.more(stream).await?;
@@ -291,6 +325,19 @@ impl std::fmt::Debug for Client {
     }
 }
 
+/// Head and body in one system call, wherever they are.
+async fn write(stream: &mut Stream, head: &[u8], body: &[u8]) -> io::Result<()> {
+    let mut slices = [IoSlice::new(head), IoSlice::new(body)];
+    let mut left = &mut slices[..if body.is_empty() { 1 } else { 2 }];
+    while !left.is_empty() {
+        match stream.write_vectored(left).await? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => IoSlice::advance_slices(&mut left, written),
+        }
+    }
+    Ok(())
+}
+
 async fn fill(stream: &mut Stream, buffer: &mut BytesMut, room: usize) -> io::Result<usize> {
     if buffer.capacity() == buffer.len() {
         buffer.reserve(room);
@@ -309,14 +356,18 @@ fn is_closed(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }
 
-/// Takes the head off the buffer once it is whole.
-fn parse_head(buffer: &mut BytesMut) -> io::Result<Option<Head>> {
+/// Reads the head once it is whole.
+fn parse_head(buffer: &[u8]) -> io::Result<Option<Head>> {
     let bad =
         |what: &str| io::Error::new(io::ErrorKind::InvalidData, format!("the answer is not HTTP: {what}"));
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut response = httparse::Response::new(&mut headers);
-    let parsed = response.parse(buffer).map_err(|e| bad(&e.to_string()))?;
-    let httparse::Status::Complete(end) = parsed else { return Ok(None) };
+    let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    let mut response = httparse::Response::new(&mut []);
+    let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
+        &mut response,
+        buffer,
+        &mut headers,
+    );
+    let httparse::Status::Complete(end) = parsed.map_err(|e| bad(&e.to_string()))? else { return Ok(None) };
     let status = response.code.unwrap_or(0);
     let start = buffer.as_ptr() as usize;
     let span = |bytes: &[u8]| {
@@ -339,6 +390,5 @@ fn parse_head(buffer: &mut BytesMut) -> io::Result<Option<Head>> {
         spans.push((span(header.name.as_bytes()), span(value)));
     }
     close |= matches!(length, Length::Close);
-    let head = buffer.split_to(end).freeze();
-    Ok(Some(Head { status, headers: Headers { head, spans }, length, close }))
+    Ok(Some(Head { status, spans, end, length, close }))
 }

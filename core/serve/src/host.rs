@@ -1,16 +1,21 @@
 //! The platform's side of a wire, as tests, `xcloud dev --as` and emulators use it: one trait that every room's
 //! `host.rs` implements, and the child process that all of them drive.
 
+mod process;
+mod wire;
+
 use std::future::Future;
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use xcloud_core::event::{Batch, Record};
 use xcloud_core::{BoxFuture, Error, ErrorKind, Result};
+
+pub use self::process::Process;
+pub use self::wire::{Address, Tap, Way, body_text, forward, request_text, response_text, strip_hop};
+use crate::parts::request_id;
 
 /// How a host starts the function's process.
 #[derive(Debug, Clone)]
@@ -23,6 +28,20 @@ pub struct Launch {
     pub function: Option<String>,
     /// The longest call.
     pub timeout: Duration,
+    /// Where its output goes.
+    pub output: Output,
+    /// Who sees what goes over the wire.
+    pub tap: Tap,
+}
+
+/// Where a process's output goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Output {
+    /// It is kept: [`Host::output`] has it.
+    #[default]
+    Kept,
+    /// To this process's own.
+    Passed,
 }
 
 /// What came of a batch, as the platform understands the function's answer.
@@ -36,116 +55,79 @@ pub enum Delivery {
     RetryAll(String),
 }
 
-/// A platform's side of the wire with one function process behind it.
+/// A platform's side of the wire with one function process behind it. Calls may be made at the same time; a platform that
+/// gives an instance one call at a time lets the others wait.
 pub trait Host: Send + Sync {
-    /// Sends a request as the platform's HTTP front would, and returns what its client would see.
-    fn http(&self, request: http::Request<Bytes>) -> BoxFuture<'_, Result<http::Response<Bytes>>>;
+    /// Sends a request as the platform's HTTP front would, and returns what its client would see. Where the platform
+    /// tells the function the call's id, it is this one.
+    fn http_as<'a>(
+        &'a self,
+        id: &'a str,
+        request: http::Request<Bytes>,
+    ) -> BoxFuture<'a, Result<http::Response<Bytes>>>;
 
     /// Delivers messages of a queue to the function with this cloud name.
-    fn queue<'a>(
+    fn queue_as<'a>(
         &'a self,
+        id: &'a str,
         function: &'a str,
         queue: &'a str,
         batch: Batch,
     ) -> BoxFuture<'a, Result<Delivery>>;
 
+    /// Hands an event of no kind to the function with this cloud name, and returns what it answered; inside, why it
+    /// failed.
+    ///
+    /// # Errors
+    /// [`xcloud_core::ErrorKind::Unsupported`] where the platform has no such events.
+    fn raw_as<'a>(
+        &'a self,
+        id: &'a str,
+        function: &'a str,
+        event: Bytes,
+    ) -> BoxFuture<'a, Result<Result<Bytes, String>>>;
+
     /// Delivers one event that is neither a request nor a queue's batch to the function with this cloud name, as the
     /// platform writes it.
+    ///
+    /// # Errors
+    /// [`xcloud_core::ErrorKind::Unsupported`] where the platform has no such events.
     fn record<'a>(&'a self, function: &'a str, record: Record) -> BoxFuture<'a, Result<Delivery>> {
         let kind = record.kind().as_str();
         let message = format!("this platform's host sends no {kind} event to `{function}`");
         Box::pin(std::future::ready(Err(Error::new(ErrorKind::Unsupported, message))))
     }
 
-    /// What the process has written so far, stdout and stderr interleaved by line.
-    fn output(&self) -> String;
+    /// Whether each message of a queue is a call of its own.
+    fn one_by_one(&self) -> bool {
+        false
+    }
+
+    /// The function's process.
+    fn process(&self) -> &Process;
 
     /// Ends the process the way the platform does.
     fn stop(&self) -> BoxFuture<'_, Result<ExitStatus>>;
-}
 
-/// A running child whose output is kept.
-#[derive(Debug)]
-pub struct Process {
-    child: tokio::sync::Mutex<Child>,
-    output: Arc<Mutex<String>>,
-}
-
-impl Process {
-    /// Starts the program with `env` added to what [`Launch`] asks for.
-    ///
-    /// # Errors
-    /// When it cannot be started.
-    pub fn spawn(launch: &Launch, env: &[(&str, String)]) -> Result<Self> {
-        let mut command = Command::new(&launch.program);
-        command.env_clear().envs(env.iter().map(|(k, v)| (k, v)));
-        command.envs(launch.env.iter().map(|(k, v)| (k, v)));
-        if let Some(function) = &launch.function {
-            command.env(xcloud_core::env::FUNCTION, function);
-        }
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        let mut child = command.spawn().map_err(|e| {
-            Error::unavailable(format!("cannot start {}: {e}", launch.program.display())).caused_by(e)
-        })?;
-        let output = Arc::new(Mutex::new(String::new()));
-        keep(child.stdout.take(), &output);
-        keep(child.stderr.take(), &output);
-        Ok(Self { child: tokio::sync::Mutex::new(child), output })
+    /// [`Host::http_as`] with a new id.
+    fn http(&self, request: http::Request<Bytes>) -> BoxFuture<'_, Result<http::Response<Bytes>>> {
+        Box::pin(async move { self.http_as(&request_id(), request).await })
     }
 
-    /// What it has written so far.
-    pub fn output(&self) -> String {
-        self.output.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    /// [`Host::queue_as`] with a new id.
+    fn queue<'a>(
+        &'a self,
+        function: &'a str,
+        queue: &'a str,
+        batch: Batch,
+    ) -> BoxFuture<'a, Result<Delivery>> {
+        Box::pin(async move { self.queue_as(&request_id(), function, queue, batch).await })
     }
 
-    /// Its process id, while it runs.
-    pub async fn id(&self) -> Option<u32> {
-        self.child.lock().await.id()
+    /// What the process has written so far, stdout and stderr interleaved by line.
+    fn output(&self) -> String {
+        self.process().output()
     }
-
-    /// Whether it has ended by itself.
-    ///
-    /// # Errors
-    /// When the system does not tell.
-    pub async fn try_wait(&self) -> Result<Option<ExitStatus>> {
-        Ok(self.child.lock().await.try_wait()?)
-    }
-
-    /// Waits until it ends by itself.
-    ///
-    /// # Errors
-    /// When it does not within `limit`.
-    pub async fn wait(&self, limit: Duration) -> Result<ExitStatus> {
-        let mut child = self.child.lock().await;
-        match tokio::time::timeout(limit, child.wait()).await {
-            Ok(status) => Ok(status?),
-            Err(_) => Err(Error::unavailable(format!("the process did not end within {limit:?}"))),
-        }
-    }
-
-    /// SIGKILL, as platforms without a graceful stop do.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub async fn kill(&self) -> Result<ExitStatus> {
-        let mut child = self.child.lock().await;
-        child.start_kill()?;
-        Ok(child.wait().await?)
-    }
-}
-
-fn keep(pipe: Option<impl AsyncRead + Unpin + Send + 'static>, output: &Arc<Mutex<String>>) {
-    let Some(pipe) = pipe else { return };
-    let output = Arc::clone(output);
-    tokio::spawn(async move {
-        let mut reader = BufReader::new(pipe);
-        let mut line = Vec::new();
-        while reader.read_until(b'\n', &mut line).await.is_ok_and(|n| n > 0) {
-            let mut output = output.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            output.push_str(&String::from_utf8_lossy(&line));
-            line.clear();
-        }
-    });
 }
 
 /// A loopback port that was free a moment ago. Each call gives another one, from below the range that systems give to
@@ -183,7 +165,7 @@ where
 {
     let end = Instant::now() + limit;
     while !probe().await {
-        let ended = process.try_wait().await?;
+        let ended = process.status();
         if ended.is_some() || Instant::now() > end {
             let what =
                 ended.map_or_else(|| format!("not ready within {limit:?}"), |s| format!("it ended: {s}"));
@@ -197,91 +179,12 @@ where
     Ok(())
 }
 
-/// Where a function's process listens.
-#[derive(Debug, Clone)]
-pub enum Address {
-    /// A loopback port.
-    Port(u16),
-    /// A unix socket.
-    Socket(std::path::PathBuf),
-}
-
-/// Headers of one hop (RFC 9110 §7.6.1): a front takes them off on both sides.
-const HOP: [&str; 7] =
-    ["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];
-
-/// Takes the headers of one hop off.
-pub fn strip_hop(headers: &mut http::HeaderMap) {
-    for name in HOP {
-        headers.remove(name);
-    }
-}
-
-/// Sends one request to the process as a front does, with `content-length`, and reads the whole answer.
-///
-/// # Errors
-/// When the process cannot be reached, or breaks off before its answer ended.
-pub async fn forward(address: &Address, request: http::Request<Bytes>) -> Result<http::Response<Bytes>> {
-    match address {
-        Address::Port(port) => {
-            exchange(tokio::net::TcpStream::connect(("127.0.0.1", *port)).await, request).await
-        }
-        Address::Socket(path) => exchange(tokio::net::UnixStream::connect(path).await, request).await,
-    }
-}
-
-async fn exchange<S>(
-    stream: std::io::Result<S>,
-    request: http::Request<Bytes>,
-) -> Result<http::Response<Bytes>>
-where
-    S: AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
-    let away =
-        |e: &dyn std::fmt::Display| Error::unavailable(format!("the function's process did not answer: {e}"));
-    let stream = stream.map_err(|e| away(&e))?;
-    let io = hyper_util::rt::TokioIo::new(stream);
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.map_err(|e| away(&e))?;
-    let connection = tokio::spawn(connection);
-    let (mut parts, body) = request.into_parts();
-    strip_hop(&mut parts.headers);
-    if !parts.headers.contains_key(http::header::HOST) {
-        parts.headers.insert(http::header::HOST, http::HeaderValue::from_static("app.example"));
-    }
-    // Origin form, as on the wire: fronts send the path and query alone.
-    if let Some(target) = parts.uri.path_and_query().and_then(|p| p.as_str().parse().ok()) {
-        parts.uri = target;
-    }
-    let request = http::Request::from_parts(parts, xcloud_core::Body::from(body));
-    let response = sender.send_request(request).await.map_err(|e| away(&e))?;
-    let (mut parts, body) = response.into_parts();
-    let body = xcloud_core::Body::from_http_body(body).collect().await.map_err(|e| away(&e))?;
-    connection.abort();
-    strip_hop(&mut parts.headers);
-    Ok(http::Response::from_parts(parts, body))
-}
-
-/// SIGTERM, then up to `grace` for the process to end, then SIGKILL.
-///
-/// # Errors
-/// When the system refuses.
-pub async fn terminate(process: &Process, grace: Duration) -> Result<ExitStatus> {
-    if let Some(id) = process.id().await {
-        // The standard library has no SIGTERM and this crate no unsafe code; every system that runs tests has kill.
-        drop(Command::new("kill").arg("-TERM").arg(id.to_string()).status().await);
-    }
-    match process.wait(grace).await {
-        Ok(status) => Ok(status),
-        Err(_) => process.kill().await,
-    }
-}
-
 /// Asks a program for its Spec, as the CLI does: `XCLOUD_DESCRIBE` in an otherwise clean environment.
 ///
 /// # Errors
 /// When it cannot be run, does not end in five seconds, or writes something else.
 pub async fn describe(program: &std::path::Path) -> Result<xcloud_core::spec::Spec> {
-    let file = std::env::temp_dir().join(format!("xcloud-describe-{}.json", crate::parts::request_id()));
+    let file = std::env::temp_dir().join(format!("xcloud-describe-{}.json", request_id()));
     let mut command = Command::new(program);
     command.env_clear().env(xcloud_core::env::DESCRIBE, &file).stdin(Stdio::null()).kill_on_drop(true);
     let output = tokio::time::timeout(Duration::from_secs(5), command.output()).await;

@@ -76,7 +76,7 @@ impl<T> Http<T> {
         value.parse().map_err(|_| Error::not_found(format!("path parameter `{name}` is not valid")))
     }
 
-    /// All path parameters.
+    /// All path parameters; `None` when the route has none.
     pub fn params(&self) -> Option<&Params> {
         self.parts.extensions.get()
     }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use serde_json::{Value, json};
-use xcloud_core::event::{Batch, RawMessage};
+use xcloud_core::event::{Batch, Incoming, RawMessage};
 use xcloud_core::text::rfc3339;
 use xcloud_core::{BoxFuture, Error, Result};
-use xcloud_serve::host::{Address, Delivery, Host, Launch, Process, forward, free_port, until};
+use xcloud_serve::host::{Address, Delivery, Host, Launch, Process, Tap, free_port, request_text, until};
 use xcloud_serve::parts::request_id;
 
 use crate::binding;
@@ -22,6 +22,7 @@ struct Instance {
     process: Process,
     address: Address,
     timeout: Duration,
+    tap: Tap,
 }
 
 /// Starts the process with the platform's environment and waits until its port is open.
@@ -42,26 +43,72 @@ pub async fn start(launch: Launch) -> Result<Box<dyn Host>> {
     let process = Process::spawn(&launch, &env)?;
     let open = move || async move { tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() };
     until(STARTUP, &process, open).await?;
-    Ok(Box::new(Instance { process, address: Address::Port(port), timeout: launch.timeout }))
+    let (timeout, tap) = (launch.timeout, launch.tap);
+    Ok(Box::new(Instance { process, address: Address::Port(port), timeout, tap }))
+}
+
+/// A call of the platform: what it is, whose, which try.
+struct Call<'a> {
+    id: &'a str,
+    control: &'static str,
+    retries: u32,
+    timeout: Duration,
+}
+
+/// A request with the platform's own headers, after what a client sent under their prefix is taken off.
+fn stamp(call: &Call<'_>, mut request: Request<Bytes>) -> Result<Request<Bytes>> {
+    let headers = request.headers_mut();
+    strip(headers);
+    let text = |text: &str| HeaderValue::from_str(text).map_err(Error::from);
+    headers.insert(binding::CONTROL_HEADER, HeaderValue::from_static(call.control));
+    headers.insert(binding::ID_HEADER, text(call.id)?);
+    headers.insert(binding::TIMEOUT_HEADER, text(&call.timeout.as_secs_f64().to_string())?);
+    headers.insert(binding::RETRY_HEADER, HeaderValue::from(call.retries));
+    headers.insert("x-fc-access-key-secret", HeaderValue::from_static("of-the-role"));
+    Ok(request)
+}
+
+/// The request that hands an event over.
+fn invoke(body: impl Into<Bytes>) -> Result<Request<Bytes>> {
+    let request = Request::builder().method(Method::POST).uri(binding::INVOKE);
+    request.header("content-type", "application/octet-stream").body(body.into()).map_err(Error::from)
+}
+
+/// All messages in one array, as the event-stream model delivers them, and how often they were tried before.
+fn batch_event(batch: &Batch, queue: &str) -> (String, u32) {
+    let attempt = batch.messages.first().and_then(|m| m.attempt).unwrap_or(1);
+    let events: Vec<_> = batch.messages.iter().map(|message| cloud_event(message, queue)).collect();
+    (Value::from(events).to_string(), attempt.saturating_sub(1))
+}
+
+/// An event as it goes over the wire, secrets taken out: what `xcloud invoke --example` shows.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn wire_form(id: &str, _: &str, queue: &str, event: Incoming) -> Result<String> {
+    let (control, retries, request) = match event {
+        Incoming::Http(request) => (binding::HTTP_INVOKE, 0, request),
+        Incoming::Queue(batch) => {
+            let (event, retries) = batch_event(&batch, queue);
+            (binding::INVOKE, retries, invoke(event)?)
+        }
+        Incoming::Raw(event) => (binding::INVOKE, 0, invoke(event)?),
+        _ => return Err(Error::handler("an event that this host does not know")),
+    };
+    let timeout = Duration::from_secs(60);
+    Ok(request_text(&stamp(&Call { id, control, retries, timeout }, request)?))
 }
 
 impl Instance {
-    /// Sends with the platform's own headers, after what a client sent under their prefix is taken off.
     async fn call(
         &self,
+        id: &str,
         control: &'static str,
         retries: u32,
-        mut request: Request<Bytes>,
+        request: Request<Bytes>,
     ) -> Result<Response<Bytes>> {
-        let headers = request.headers_mut();
-        strip(headers);
-        let text = |text: String| HeaderValue::from_str(&text).map_err(Error::from);
-        headers.insert(binding::CONTROL_HEADER, HeaderValue::from_static(control));
-        headers.insert(binding::ID_HEADER, text(format!("1-{}", request_id()))?);
-        headers.insert(binding::TIMEOUT_HEADER, text(self.timeout.as_secs_f64().to_string())?);
-        headers.insert(binding::RETRY_HEADER, HeaderValue::from(retries));
-        headers.insert("x-fc-access-key-secret", HeaderValue::from_static("of-the-role"));
-        forward(&self.address, request).await
+        let request = stamp(&Call { id, control, retries, timeout: self.timeout }, request)?;
+        self.tap.forward(id, &self.address, request).await
     }
 }
 
@@ -75,40 +122,47 @@ fn strip(headers: &mut HeaderMap) {
 }
 
 impl Host for Instance {
-    fn http(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>>> {
+    fn http_as<'a>(&'a self, id: &'a str, request: Request<Bytes>) -> BoxFuture<'a, Result<Response<Bytes>>> {
         Box::pin(async move {
-            let mut answer = self.call(binding::HTTP_INVOKE, 0, request).await?;
+            let mut answer = self.call(id, binding::HTTP_INVOKE, 0, request).await?;
             strip(answer.headers_mut());
             Ok(answer)
         })
     }
 
-    /// All messages in one array, as the event-stream model delivers them.
-    fn queue<'a>(&'a self, _: &'a str, queue: &'a str, batch: Batch) -> BoxFuture<'a, Result<Delivery>> {
+    fn queue_as<'a>(
+        &'a self,
+        id: &'a str,
+        _: &'a str,
+        queue: &'a str,
+        batch: Batch,
+    ) -> BoxFuture<'a, Result<Delivery>> {
         Box::pin(async move {
-            let attempt = batch.messages.first().and_then(|m| m.attempt).unwrap_or(1);
-            let events: Vec<_> = batch.messages.iter().map(|message| cloud_event(message, queue)).collect();
-            let request = Request::builder()
-                .method(Method::POST)
-                .uri(binding::INVOKE)
-                .header("content-type", "application/octet-stream")
-                .body(Bytes::from(Value::from(events).to_string()))
-                .map_err(Error::from)?;
-            let answer = self.call(binding::INVOKE, attempt.saturating_sub(1), request).await?;
-            Ok(result(&answer))
+            let (event, retries) = batch_event(&batch, queue);
+            let answer = self.call(id, binding::INVOKE, retries, invoke(event)?).await?;
+            Ok(result(answer).map_or_else(Delivery::RetryAll, |_| Delivery::Done))
         })
     }
 
-    fn output(&self) -> String {
-        self.process.output()
+    fn raw_as<'a>(
+        &'a self,
+        id: &'a str,
+        _: &'a str,
+        event: Bytes,
+    ) -> BoxFuture<'a, Result<Result<Bytes, String>>> {
+        Box::pin(async move { Ok(result(self.call(id, binding::INVOKE, 0, invoke(event)?).await?)) })
+    }
+
+    fn process(&self) -> &Process {
+        &self.process
     }
 
     /// The pre-stop hook, then the end without a signal.
     fn stop(&self) -> BoxFuture<'_, Result<ExitStatus>> {
         Box::pin(async move {
             let hook = Request::get(binding::PRE_STOP).body(Bytes::new()).map_err(Error::from)?;
-            self.call(binding::PRE_STOP, 0, hook).await?;
-            self.process.kill().await
+            self.call(&request_id(), binding::PRE_STOP, 0, hook).await?;
+            Ok(self.process.kill().await)
         })
     }
 }
@@ -134,11 +188,11 @@ pub fn cloud_event(message: &RawMessage, queue: &str) -> Value {
 }
 
 /// What the platform makes of an answer to an event: without `x-fc-status` every answer is a success.
-fn result(answer: &Response<Bytes>) -> Delivery {
+fn result(answer: Response<Bytes>) -> Result<Bytes, String> {
     match answer.headers().get(binding::STATUS_HEADER) {
         Some(status) if status != "200" => {
-            Delivery::RetryAll(format!("{status:?}: {}", String::from_utf8_lossy(answer.body())))
+            Err(format!("{status:?}: {}", String::from_utf8_lossy(answer.body())))
         }
-        _ => Delivery::Done,
+        _ => Ok(answer.into_body()),
     }
 }

@@ -17,8 +17,8 @@ use xcloud_core::{
 use xcloud_serve::records::{Order, call_records, whole};
 use xcloud_serve::{Concurrency, block_on, call_event, call_http, terminated};
 
-use self::api::{Api, Endpoint, Next};
-use crate::decode::{self, Origin, Payload, Records};
+use self::api::{Api, Call, Endpoint, Next};
+use crate::decode::{self, Bodies, Origin, Payload, Records};
 use crate::{binding, encode};
 
 /// Between two tries of a managed instance to get its next call.
@@ -51,7 +51,8 @@ async fn serve(program: Program, instance: Instance, endpoint: Endpoint, workers
         }
     };
     let streams = env::var(env::HTTP_STREAM).as_deref() == Some("1");
-    let room = Room { service, endpoint, streams, managed: workers > 1 };
+    let max_body = env::var(env::MAX_BODY).and_then(|n| n.parse().ok()).unwrap_or(env::MAX_BODY_DEFAULT);
+    let room = Room { service, endpoint, streams, max_body, managed: workers > 1 };
     let Some(stop) = stop else { return poll(room, workers).await };
     if let Err(error) = extension::register(&room.endpoint).await {
         let message = format!("the shutdown hook will not run: {error}");
@@ -72,7 +73,15 @@ struct Room {
     service: Service,
     endpoint: Endpoint,
     streams: bool,
+    max_body: usize,
     managed: bool,
+}
+
+/// What one loop uses again for every call.
+struct Desk {
+    api: Api,
+    bodies: Bodies,
+    answer: Vec<u8>,
 }
 
 /// One loop, or one for each call that a managed instance takes at once. The first that fails ends all.
@@ -94,10 +103,11 @@ async fn poll(room: Room, workers: usize) -> Result<()> {
 
 impl Room {
     async fn work(&self) -> Result<()> {
-        let mut api = Api::new(&self.endpoint);
+        let api = Api::new(&self.endpoint);
+        let mut desk = Desk { api, bodies: Bodies::default(), answer: Vec::new() };
         loop {
-            match api.next().await {
-                Ok(next) => self.handle(&mut api, next).await?,
+            match desk.api.next().await {
+                Ok(next) => self.handle(&mut desk, next).await,
                 // A managed instance's other calls go on; a classic one has nothing else to do.
                 Err(error) if self.managed && error.kind() == ErrorKind::Unavailable => {
                     instance_line(self.service.instance(), Level::Warn, &error.to_string());
@@ -108,52 +118,56 @@ impl Room {
         }
     }
 
-    async fn handle(&self, api: &mut Api, next: Next) -> Result<()> {
+    async fn handle(&self, desk: &mut Desk, next: Next) {
+        let Next { call, payload } = next;
+        let event = decode::event(&payload, &mut desk.bodies);
         let mut parts = Parts {
-            id: next.id.clone(),
-            deadline: next.deadline,
+            id: call.id.clone(),
+            deadline: call.deadline,
             attempt: None,
-            trace: next.trace.clone(),
+            trace: call.trace.clone(),
             cold_start: self.service.take_cold_start(),
-            raw: Some(next.payload.clone()),
+            // Given away: once the call is over nobody holds the buffer that the next event is read into.
+            raw: Some(payload.clone()),
         };
-        match decode::event(&next.payload) {
+        match event {
             Ok(Payload::Http(origin, request)) if self.service.serves_http() => {
-                if let Ok(request) = &request {
-                    let trace = request.headers().get("traceparent").and_then(|v| v.to_str().ok());
-                    parts.trace = trace.map(str::to_owned).or(parts.trace);
+                drop(payload);
+                if let Some(trace) = request.as_ref().ok().and_then(traceparent) {
+                    parts.trace = Some(trace);
                 }
                 let response = self.http(request, parts).await;
-                self.answer(api, &next, origin, response).await
+                self.answer(desk, &call, origin, response).await;
             }
             Ok(Payload::Queue(queue, batch)) if self.has_queue() => {
+                drop(payload);
                 parts.attempt = batch.messages.first().and_then(|m| m.attempt);
                 match self.service.queue_target(&queue) {
                     Ok(target) => {
                         let outcome = call_event(&self.service, target, Incoming::Queue(batch), parts).await;
-                        self.settle(api, &next, outcome).await
+                        self.settle(desk, &call, outcome).await;
                     }
-                    Err(error) => self.refuse(api, &next, &error).await,
+                    Err(error) => self.refuse(desk, &call, &error).await,
                 }
             }
             Ok(Payload::Records(Records { stream, records })) if self.takes(&records) => {
                 let order = if stream { Order::Kept } else { Order::None };
                 let failures = call_records(&self.service, records, &parts, order).await;
                 if stream {
-                    let sent = api.respond(&next, &encode::stream(&failures)).await;
-                    return self.noted(&next, sent);
+                    let sent = desk.api.respond(&call, &encode::stream(&failures)).await;
+                    return self.noted(&call, sent);
                 }
-                self.settle(api, &next, whole(failures)).await
+                self.settle(desk, &call, whole(failures)).await;
             }
             Ok(_) => match self.service.raw_target() {
                 Some(target) => {
-                    let incoming = Incoming::Raw(next.payload.clone());
+                    let incoming = Incoming::Raw(payload);
                     let outcome = call_event(&self.service, target, incoming, parts).await;
-                    self.settle(api, &next, outcome).await
+                    self.settle(desk, &call, outcome).await;
                 }
-                None => self.refuse(api, &next, &self.unknown()).await,
+                None => self.refuse(desk, &call, &self.unknown()).await,
             },
-            Err(error) => self.refuse(api, &next, &error).await,
+            Err(error) => self.refuse(desk, &call, &error).await,
         }
     }
 
@@ -176,10 +190,10 @@ impl Room {
     }
 
     async fn http(&self, request: Result<http::Request<Bytes>>, parts: Parts) -> Response {
-        let max = env::var(env::MAX_BODY).and_then(|n| n.parse().ok()).unwrap_or(env::MAX_BODY_DEFAULT);
         match request {
-            Ok(request) if request.body().len() > max => {
-                let message = format!("the body has {} bytes, the limit is {max}", request.body().len());
+            Ok(request) if request.body().len() > self.max_body => {
+                let (length, max) = (request.body().len(), self.max_body);
+                let message = format!("the body has {length} bytes, the limit is {max}");
                 error_response(&Error::new(ErrorKind::PayloadTooLarge, message))
             }
             Ok(request) => {
@@ -195,63 +209,70 @@ impl Room {
         }
     }
 
-    async fn answer(&self, api: &mut Api, next: &Next, origin: Origin, response: Response) -> Result<()> {
+    async fn answer(&self, desk: &mut Desk, call: &Call, origin: Origin, response: Response) {
         if self.streams && origin == Origin::V2 {
-            let sent = stream::send(&self.endpoint, next, response).await;
-            return self.noted(next, sent);
+            let sent = stream::send(&self.endpoint, call, response).await;
+            return self.noted(call, sent);
         }
         let (parts, body) = response.into_parts();
-        let encoded = match body.collect().await {
-            Ok(body) => encode::http(origin, &parts, &body),
+        match body.collect().await {
+            Ok(body) => encode::http(origin, &parts, &body, &mut desk.answer),
             Err(error) => {
                 let error = Error::handler(format!("the body broke off: {error}"));
-                self.instead(next, origin, &error).await
+                self.instead(desk, call, origin, &error).await;
             }
-        };
+        }
         let (who, limit) = match origin {
             Origin::Alb { .. } => ("a load balancer", binding::MAX_ALB_ANSWER),
             Origin::V1 | Origin::V2 => ("Lambda", binding::MAX_ANSWER),
         };
-        let encoded = if encoded.len() > limit {
-            let message = format!("the answer has {} bytes; {who} takes {limit}", encoded.len());
-            self.instead(next, origin, &Error::handler(message)).await
-        } else {
-            encoded
-        };
-        let sent = api.respond(next, &encoded).await;
-        self.noted(next, sent)
+        if desk.answer.len() > limit {
+            let message = format!("the answer has {} bytes; {who} takes {limit}", desk.answer.len());
+            self.instead(desk, call, origin, &Error::handler(message)).await;
+        }
+        let sent = desk.api.respond(call, &desk.answer).await;
+        self.noted(call, sent);
     }
 
     /// An error in place of an answer that cannot be sent.
-    async fn instead(&self, next: &Next, origin: Origin, error: &Error) -> Vec<u8> {
-        call_line(self.service.instance(), Level::Error, error.message(), &next.id);
+    async fn instead(&self, desk: &mut Desk, call: &Call, origin: Origin, error: &Error) {
+        call_line(self.service.instance(), Level::Error, error.message(), &call.id);
         let (parts, body) = error_response(error).into_parts();
         let body = body.collect().await.unwrap_or_default();
-        encode::http(origin, &parts, &body)
+        encode::http(origin, &parts, &body, &mut desk.answer);
     }
 
-    async fn settle(&self, api: &mut Api, next: &Next, outcome: Outcome) -> Result<()> {
+    async fn settle(&self, desk: &mut Desk, call: &Call, outcome: Outcome) {
         let sent = match outcome {
-            Outcome::Batch(batch) => api.respond(next, &encode::batch(&batch)).await,
-            Outcome::Done(json) => api.respond(next, &json).await,
-            Outcome::Failed(error) => api.fail(next, &error).await,
-            _ => api.fail(next, &Error::handler("an event function answered with an HTTP response")).await,
+            Outcome::Batch(batch) => {
+                encode::batch(&batch, &mut desk.answer);
+                desk.api.respond(call, &desk.answer).await
+            }
+            Outcome::Done(json) => desk.api.respond(call, &json).await,
+            Outcome::Failed(error) => desk.api.fail(call, &error).await,
+            _ => {
+                let error = Error::handler("an event function answered with an HTTP response");
+                desk.api.fail(call, &error).await
+            }
         };
-        self.noted(next, sent)
+        self.noted(call, sent);
     }
 
-    async fn refuse(&self, api: &mut Api, next: &Next, error: &Error) -> Result<()> {
-        call_line(self.service.instance(), Level::Error, &error.to_string(), &next.id);
-        let sent = api.fail(next, error).await;
-        self.noted(next, sent)
+    async fn refuse(&self, desk: &mut Desk, call: &Call, error: &Error) {
+        call_line(self.service.instance(), Level::Error, &error.to_string(), &call.id);
+        let sent = desk.api.fail(call, error).await;
+        self.noted(call, sent);
     }
 
     /// An answer that Lambda refused (too late, too large) is lost with its call; the instance goes on.
-    fn noted(&self, next: &Next, sent: Result<()>) -> Result<()> {
+    fn noted(&self, call: &Call, sent: Result<()>) {
         if let Err(error) = sent {
             let message = format!("Lambda did not take the answer: {error}");
-            call_line(self.service.instance(), Level::Error, &message, &next.id);
+            call_line(self.service.instance(), Level::Error, &message, &call.id);
         }
-        Ok(())
     }
+}
+
+fn traceparent(request: &http::Request<Bytes>) -> Option<String> {
+    request.headers().get("traceparent").and_then(|v| v.to_str().ok()).map(str::to_owned)
 }

@@ -1,7 +1,11 @@
 //! Outcome to wire: the answers that each front understands.
+//!
+//! Written straight into the buffer that is sent: a tree of values first would cost as much as the call's JSON.
 
-use ::http::{HeaderMap, header, response};
-use serde_json::{Map, Value, json};
+use std::borrow::Cow;
+
+use ::http::{HeaderMap, HeaderName, HeaderValue, header, response};
+use serde::Serialize;
 use xcloud_core::text::base64_encode;
 use xcloud_core::{BatchOutcome, Error};
 use xcloud_serve::records::Failure;
@@ -9,83 +13,140 @@ use xcloud_serve::records::Failure;
 use crate::decode::Origin;
 
 /// A buffered HTTP answer. A body that is text travels as text, anything else in base64.
-pub fn http(origin: Origin, parts: &response::Parts, body: &[u8]) -> Vec<u8> {
-    let plain = !parts.headers.contains_key(header::CONTENT_ENCODING);
-    let (text, base64) = match std::str::from_utf8(body) {
-        Ok(text) if plain => (text.to_owned(), false),
-        _ => (base64_encode(body), true),
-    };
-    let mut answer = match origin {
-        Origin::V2 => v2(parts),
-        Origin::V1 => json!({ "multiValueHeaders": multi(&parts.headers) }),
-        Origin::Alb { multi: true } => json!({ "multiValueHeaders": multi(&parts.headers) }),
-        Origin::Alb { multi: false } => json!({ "headers": single(&parts.headers, |_| true) }),
-    };
-    if matches!(origin, Origin::Alb { .. }) {
-        answer["statusDescription"] = parts.status.to_string().into();
+pub fn http(origin: Origin, parts: &response::Parts, body: &[u8], out: &mut Vec<u8>) {
+    out.clear();
+    out.reserve(body.len() + ROOM);
+    status(parts, out);
+    match origin {
+        Origin::V2 => {
+            single(&parts.headers, |name| name != header::SET_COOKIE, out);
+            // `cargo lambda watch` refuses an answer without one of these two, if empty; lambda_http sends both.
+            out.extend_from_slice(b",\"multiValueHeaders\":{}");
+            cookies(&parts.headers, out);
+        }
+        Origin::V1 | Origin::Alb { multi: true } => multiple(&parts.headers, out),
+        Origin::Alb { multi: false } => single(&parts.headers, |_| true, out),
     }
-    answer["statusCode"] = parts.status.as_u16().into();
-    answer["body"] = text.into();
-    answer["isBase64Encoded"] = base64.into();
-    answer.to_string().into_bytes()
+    if matches!(origin, Origin::Alb { .. }) {
+        out.extend_from_slice(b",\"statusDescription\":");
+        json(&parts.status.to_string(), out);
+    }
+    let plain = !parts.headers.contains_key(header::CONTENT_ENCODING);
+    out.extend_from_slice(b",\"body\":");
+    match std::str::from_utf8(body) {
+        Ok(text) if plain => {
+            json(text, out);
+            out.extend_from_slice(b",\"isBase64Encoded\":false}");
+        }
+        _ => {
+            out.push(b'"');
+            out.extend_from_slice(base64_encode(body).as_bytes());
+            out.extend_from_slice(b"\",\"isBase64Encoded\":true}");
+        }
+    }
 }
+
+/// What an answer has beside its body, most times.
+const ROOM: usize = 256;
 
 /// Before a streamed body: status, headers and cookies.
 pub fn prelude(parts: &response::Parts) -> Vec<u8> {
-    let mut head = v2(parts);
-    head["statusCode"] = parts.status.as_u16().into();
+    let mut out = Vec::with_capacity(ROOM);
+    status(parts, &mut out);
     // The length is the stream's; one in the prelude breaks clients of emulators that pass it on.
-    if let Some(headers) = head["headers"].as_object_mut() {
-        headers.remove("content-length");
-    }
-    let mut bytes = head.to_string().into_bytes();
-    bytes.extend_from_slice(&[0; 8]);
-    bytes
+    single(&parts.headers, |name| name != header::CONTENT_LENGTH && name != header::SET_COOKIE, &mut out);
+    cookies(&parts.headers, &mut out);
+    out.push(b'}');
+    out.extend_from_slice(&[0; 8]);
+    out
 }
 
-/// Cookies apart, other repeated headers joined: a map has one value a name.
-fn v2(parts: &response::Parts) -> Value {
-    let cookies = parts.headers.get_all(header::SET_COOKIE).iter();
-    let cookies: Vec<_> = cookies.map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned()).collect();
-    let headers = single(&parts.headers, |name| name != header::SET_COOKIE);
-    if cookies.is_empty() {
-        json!({ "headers": headers })
-    } else {
-        json!({ "headers": headers, "cookies": cookies })
-    }
+/// Opens the answer.
+fn status(parts: &response::Parts, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"statusCode\":");
+    out.extend_from_slice(parts.status.as_str().as_bytes());
 }
 
-fn single(headers: &HeaderMap, wanted: impl Fn(&header::HeaderName) -> bool) -> Map<String, Value> {
+fn cookies(headers: &HeaderMap, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"cookies\":[");
+    for (at, cookie) in headers.get_all(header::SET_COOKIE).iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        json(&text(cookie), out);
+    }
+    out.push(b']');
+}
+
+/// Repeated headers joined: a map has one value a name.
+fn single(headers: &HeaderMap, wanted: impl Fn(&HeaderName) -> bool, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"headers\":");
     let names = headers.keys().filter(|name| wanted(name));
-    names.map(|name| (name.as_str().to_owned(), values(headers, name).join(", ").into())).collect()
+    map(names, out, |name, out| {
+        let mut values = headers.get_all(name).iter().map(text);
+        let first = values.next().unwrap_or_default();
+        let all = values.fold(first, |all, value| format!("{all}, {value}").into());
+        json(&all, out);
+    });
 }
 
-fn multi(headers: &HeaderMap) -> Map<String, Value> {
-    headers.keys().map(|name| (name.as_str().to_owned(), values(headers, name).into())).collect()
+fn multiple(headers: &HeaderMap, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"multiValueHeaders\":");
+    map(headers.keys(), out, |name, out| {
+        let values: Vec<_> = headers.get_all(name).iter().map(text).collect();
+        json(&values, out);
+    });
 }
 
-fn values(headers: &HeaderMap, name: &header::HeaderName) -> Vec<String> {
-    headers.get_all(name).iter().map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned()).collect()
+fn map<'a>(
+    names: impl Iterator<Item = &'a HeaderName>,
+    out: &mut Vec<u8>,
+    value: impl Fn(&HeaderName, &mut Vec<u8>),
+) {
+    out.push(b'{');
+    for (at, name) in names.enumerate() {
+        // Nothing in a name is escaped.
+        out.extend_from_slice(if at > 0 { b",\"" } else { b"\"" });
+        out.extend_from_slice(name.as_str().as_bytes());
+        out.extend_from_slice(b"\":");
+        value(name, out);
+    }
+    out.push(b'}');
+}
+
+fn text(value: &HeaderValue) -> Cow<'_, str> {
+    String::from_utf8_lossy(value.as_bytes())
+}
+
+/// Texts, lists of them, and numbers: none can fail, and the buffer takes everything.
+fn json(value: &(impl Serialize + ?Sized), out: &mut Vec<u8>) {
+    drop(serde_json::to_writer(out, value));
 }
 
 /// Which record of a stream failed first: it and all after it come again. An answer that names none is success.
 pub fn stream(failures: &[Failure]) -> Vec<u8> {
     let failed = failures.first().and_then(|failure| failure.position.as_deref());
-    let failed: Vec<Value> =
-        failed.map(|position| json!({ "itemIdentifier": position })).into_iter().collect();
-    json!({ "batchItemFailures": failed }).to_string().into_bytes()
+    let failed: Vec<_> =
+        failed.map(|position| serde_json::json!({ "itemIdentifier": position })).into_iter().collect();
+    serde_json::json!({ "batchItemFailures": failed }).to_string().into_bytes()
 }
 
 /// The partial batch response: <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>.
-pub fn batch(outcome: &BatchOutcome) -> Vec<u8> {
-    let failed = outcome.failed().iter().map(|(id, _)| json!({ "itemIdentifier": id })).collect::<Vec<_>>();
-    json!({ "batchItemFailures": failed }).to_string().into_bytes()
+pub fn batch(outcome: &BatchOutcome, out: &mut Vec<u8>) {
+    out.clear();
+    out.extend_from_slice(b"{\"batchItemFailures\":[");
+    for (at, (id, _)) in outcome.failed().iter().enumerate() {
+        out.extend_from_slice(if at > 0 { b",{\"itemIdentifier\":" } else { b"{\"itemIdentifier\":" });
+        json(id, out);
+        out.push(b'}');
+    }
+    out.extend_from_slice(b"]}");
 }
 
 /// The body of a reported error. The caller of a function is who may invoke it, not an HTTP client: it gets the
 /// message where the error is one for callers, and the log has the rest.
 pub fn failure(error: &Error) -> Vec<u8> {
-    json!({ "errorMessage": error.public_message(), "errorType": error_type(error), "stackTrace": [] })
+    serde_json::json!({ "errorMessage": error.public_message(), "errorType": error_type(error), "stackTrace": [] })
         .to_string()
         .into_bytes()
 }
@@ -99,6 +160,13 @@ pub fn error_type(error: &Error) -> String {
 mod tests {
     use super::*;
     use ::http::Response;
+    use serde_json::{Value, json};
+
+    fn written(origin: Origin, parts: &response::Parts, body: &[u8]) -> Value {
+        let mut out = b"what was sent before".to_vec();
+        http(origin, parts, body, &mut out);
+        serde_json::from_slice(&out).unwrap()
+    }
 
     fn answer(origin: Origin, body: &[u8]) -> Value {
         let response = Response::builder()
@@ -109,7 +177,7 @@ mod tests {
             .header("x-multi", "q")
             .body(())
             .unwrap();
-        serde_json::from_slice(&http(origin, &response.into_parts().0, body)).unwrap()
+        written(origin, &response.into_parts().0, body)
     }
 
     #[test]
@@ -134,8 +202,7 @@ mod tests {
         assert_eq!((&bytes["body"], &bytes["isBase64Encoded"]), (&json!("/wA="), &json!(true)));
         let mut packed = Response::new(());
         packed.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
-        let packed: Value =
-            serde_json::from_slice(&http(Origin::V2, &packed.into_parts().0, b"text")).unwrap();
+        let packed = written(Origin::V2, &packed.into_parts().0, b"text");
         assert_eq!(packed["isBase64Encoded"], true);
     }
 
@@ -147,7 +214,7 @@ mod tests {
         assert_eq!(nuls, [0; 8]);
         assert_eq!(
             serde_json::from_slice::<Value>(json).unwrap(),
-            json!({ "statusCode": 200, "headers": { "a": "b" } })
+            json!({ "statusCode": 200, "headers": { "a": "b" }, "cookies": [] })
         );
     }
 

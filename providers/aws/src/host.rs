@@ -13,10 +13,10 @@ use ::http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
-use xcloud_core::event::{Batch, RawMessage, Record};
+use xcloud_core::event::{Batch, Incoming, RawMessage, Record};
 use xcloud_core::text::{base64_decode, base64_encode};
 use xcloud_core::{Body, BoxFuture, Error, Result};
-use xcloud_serve::host::{Delivery, Host, Launch, Process, free_port, terminate, until};
+use xcloud_serve::host::{Delivery, Host, Launch, Process, Tap, Way, body_text, free_port, until};
 use xcloud_serve::parts::request_id;
 use xcloud_serve::{Listener, Server};
 
@@ -49,6 +49,7 @@ struct Lambda {
     /// A classic instance has one call at a time.
     one: tokio::sync::Mutex<()>,
     server: tokio::task::JoinHandle<()>,
+    tap: Tap,
 }
 
 /// Starts the Runtime API and the process on it, and waits until it asks for its first call.
@@ -82,7 +83,7 @@ pub async fn start(launch: Launch) -> Result<Box<dyn Host>> {
     let process = Process::spawn(&launch, &env)?;
     let polled = || async { api.polled.load(Ordering::SeqCst) };
     until(STARTUP, &process, polled).await?;
-    Ok(Box::new(Lambda { process, api, calls, one: tokio::sync::Mutex::new(()), server }))
+    Ok(Box::new(Lambda { process, api, calls, one: tokio::sync::Mutex::new(()), server, tap: launch.tap }))
 }
 
 impl Drop for Lambda {
@@ -145,40 +146,67 @@ async fn next(api: &Api) -> Response<Body> {
 
 impl Lambda {
     /// The answer, or the reported error.
-    async fn invoke(&self, payload: &Value) -> Result<Answer> {
+    async fn invoke(&self, id: &str, payload: Bytes) -> Result<Answer> {
         let _one = self.one.lock().await;
-        let id = request_id();
+        self.tap.see(id, Way::In, || body_text(&payload));
+        let answer = self.call(id, payload).await?;
+        self.tap.see(id, Way::Out, || match &answer {
+            Ok(answer) => body_text(answer),
+            Err(error) => format!("error {}", body_text(error)),
+        });
+        Ok(answer)
+    }
+
+    async fn call(&self, id: &str, payload: Bytes) -> Result<Answer> {
         let (sender, answer) = oneshot::channel();
-        lock(&self.api.waiting).insert(id.clone(), sender);
+        lock(&self.api.waiting).insert(id.to_owned(), sender);
         let gone = || Error::unavailable(format!("the process is gone: {}", self.process.output()));
-        self.calls.send(Call { id, payload: payload.to_string().into() }).map_err(|_| gone())?;
+        self.calls.send(Call { id: id.to_owned(), payload }).map_err(|_| gone())?;
         let limit = self.api.timeout + Duration::from_secs(1);
-        match tokio::time::timeout(limit, answer).await {
-            Ok(answer) => answer.map_err(|_| gone()),
-            Err(_) => Err(Error::unavailable("Task timed out")),
+        tokio::select! {
+            answer = answer => answer.map_err(|_| gone()),
+            _ = self.process.ended() => Err(gone()),
+            () = tokio::time::sleep(limit) => Err(Error::unavailable("Task timed out")),
         }
     }
 }
 
+/// An event as it goes over the wire, secrets taken out: what `xcloud invoke --example` shows.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn wire_form(id: &str, _: &str, queue: &str, event: Incoming) -> Result<String> {
+    Ok(match event {
+        Incoming::Http(request) => body_text(gateway(id, &request).to_string().as_bytes()),
+        Incoming::Queue(batch) => body_text(records(&batch, queue).to_string().as_bytes()),
+        Incoming::Raw(event) => body_text(&event),
+        _ => return Err(Error::handler("an event that this host does not know")),
+    })
+}
+
 impl Host for Lambda {
-    fn http(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>>> {
+    fn http_as<'a>(&'a self, id: &'a str, request: Request<Bytes>) -> BoxFuture<'a, Result<Response<Bytes>>> {
         Box::pin(async move {
-            let payload = gateway(&request);
             // What Lambda does not take, the gateway answers itself.
             if request.body().len() > binding::MAX_ANSWER {
                 return plain(StatusCode::PAYLOAD_TOO_LARGE, "Request Too Long");
             }
-            match self.invoke(&payload).await? {
+            match self.invoke(id, gateway(id, &request).to_string().into()).await? {
                 Ok(answer) => response(&answer),
                 Err(_) => plain(StatusCode::BAD_GATEWAY, "Internal Server Error"),
             }
         })
     }
 
-    fn queue<'a>(&'a self, _: &'a str, queue: &'a str, batch: Batch) -> BoxFuture<'a, Result<Delivery>> {
+    fn queue_as<'a>(
+        &'a self,
+        id: &'a str,
+        _: &'a str,
+        queue: &'a str,
+        batch: Batch,
+    ) -> BoxFuture<'a, Result<Delivery>> {
         Box::pin(async move {
-            let records: Vec<_> = batch.messages.iter().map(|message| record(message, queue)).collect();
-            Ok(match self.invoke(&json!({ "Records": records })).await? {
+            Ok(match self.invoke(id, records(&batch, queue).to_string().into()).await? {
                 Ok(answer) => settled(&answer),
                 Err(error) => Delivery::RetryAll(String::from_utf8_lossy(&error).into_owned()),
             })
@@ -188,7 +216,8 @@ impl Host for Lambda {
     fn record<'a>(&'a self, _: &'a str, record: Record) -> BoxFuture<'a, Result<Delivery>> {
         Box::pin(async move {
             let (payload, position) = records::payload(&record);
-            Ok(match (self.invoke(&payload).await?, position) {
+            let answer = self.invoke(&request_id(), payload.to_string().into()).await?;
+            Ok(match (answer, position) {
                 (Err(error), _) => Delivery::RetryAll(String::from_utf8_lossy(&error).into_owned()),
                 // A stream's mapping reads which record failed; an asynchronous call has no answer.
                 (Ok(answer), Some(_)) => settled(&answer),
@@ -197,22 +226,34 @@ impl Host for Lambda {
         })
     }
 
-    fn output(&self) -> String {
-        self.process.output()
+    fn raw_as<'a>(
+        &'a self,
+        id: &'a str,
+        _: &'a str,
+        event: Bytes,
+    ) -> BoxFuture<'a, Result<Result<Bytes, String>>> {
+        Box::pin(async move {
+            let answer = self.invoke(id, event).await?;
+            Ok(answer.map_err(|error| String::from_utf8_lossy(&error).into_owned()))
+        })
+    }
+
+    fn process(&self) -> &Process {
+        &self.process
     }
 
     fn stop(&self) -> BoxFuture<'_, Result<ExitStatus>> {
         Box::pin(async move {
             if self.api.extension.load(Ordering::SeqCst) {
-                return terminate(&self.process, GRACE).await;
+                return Ok(self.process.terminate(GRACE).await);
             }
-            self.process.kill().await
+            Ok(self.process.kill().await)
         })
     }
 }
 
 /// A payload 2.0 (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>).
-fn gateway(request: &Request<Bytes>) -> Value {
+fn gateway(id: &str, request: &Request<Bytes>) -> Value {
     let text = |v: &::http::HeaderValue| String::from_utf8_lossy(v.as_bytes()).into_owned();
     let mut headers: BTreeMap<&str, String> = BTreeMap::new();
     for (name, value) in request.headers().iter().filter(|(name, _)| *name != header::COOKIE) {
@@ -234,7 +275,7 @@ fn gateway(request: &Request<Bytes>) -> Value {
         "cookies": cookies,
         "headers": headers,
         "requestContext": {
-            "accountId": "123456789012", "apiId": "api-id", "stage": "$default", "requestId": "id",
+            "accountId": "123456789012", "apiId": "api-id", "stage": "$default", "requestId": id,
             "http": { "method": request.method().as_str(), "path": request.uri().path(), "protocol": "HTTP/1.1",
                 "sourceIp": "192.0.2.1", "userAgent": "agent" },
         },
@@ -275,6 +316,12 @@ fn response(answer: &[u8]) -> Result<Response<Bytes>> {
         add("set-cookie", text(cookie), response.headers_mut());
     }
     Ok(response)
+}
+
+/// What the event source mapping hands over.
+fn records(batch: &Batch, queue: &str) -> Value {
+    let records: Vec<_> = batch.messages.iter().map(|message| record(message, queue)).collect();
+    json!({ "Records": records })
 }
 
 fn record(message: &RawMessage, queue: &str) -> Value {

@@ -19,6 +19,8 @@ pub const ENTRY: &str = "handler";
 pub const TRIGGER: &str = "event";
 /// The app setting that holds the storage account's connection; queue triggers name it.
 pub const CONNECTION: &str = "AzureWebJobsStorage";
+/// The methods that the HTTP trigger passes on.
+pub const METHODS: [&str; 7] = ["get", "post", "put", "patch", "delete", "head", "options"];
 /// How many hex digits follow an event function's name.
 pub const SUFFIX_LEN: usize = 16;
 
@@ -46,7 +48,7 @@ pub fn function_json(function: &FunctionSpec) -> Option<Value> {
         TriggerSpec::Http { .. } => json!([
             {
                 "type": "httpTrigger", "direction": "in", "name": TRIGGER, "authLevel": "anonymous",
-                "methods": ["get", "post", "put", "patch", "delete", "head", "options"], "route": "{*path}"
+                "methods": METHODS, "route": "{*path}"
             },
             { "type": "http", "direction": "out", "name": "$return" }
         ]),

@@ -8,11 +8,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response};
 use serde_json::{Value, json};
-use xcloud_core::event::{Batch, RawMessage};
+use xcloud_core::event::{Batch, Incoming, RawMessage};
 use xcloud_core::spec::Spec;
 use xcloud_core::text::rfc3339;
-use xcloud_core::{BoxFuture, Error, Result};
-use xcloud_serve::host::{Address, Delivery, Host, Launch, Process, describe, forward, free_port, until};
+use xcloud_core::{BoxFuture, Error, ErrorKind, Result};
+use xcloud_serve::host::{
+    Address, Delivery, Host, Launch, Process, Tap, describe, forward, free_port, request_text, until,
+};
 use xcloud_serve::parts::request_id;
 
 use crate::binding;
@@ -26,6 +28,7 @@ struct Functions {
     process: Process,
     address: Address,
     root: PathBuf,
+    tap: Tap,
 }
 
 /// Writes an app root for the program's functions, starts it there, and pings until it answers.
@@ -46,7 +49,7 @@ pub async fn start(launch: Launch) -> Result<Box<dyn Host>> {
         (xcloud_core::env::TIMEOUT, launch.timeout.as_secs_f64().to_string()),
     ];
     let process = Process::spawn(&launch, &env)?;
-    let host = Functions { process, address: Address::Port(port), root };
+    let host = Functions { process, address: Address::Port(port), root, tap: launch.tap };
     let ping = || async { forward(&host.address, Request::new(Bytes::new())).await.is_ok() };
     until(STARTUP, &host.process, ping).await?;
     Ok(Box::new(host))
@@ -70,39 +73,63 @@ impl Drop for Functions {
     }
 }
 
-impl Functions {
-    async fn invoke(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>> {
-        let id = HeaderValue::from_str(&request_id()).map_err(Error::from)?;
-        request.headers_mut().insert(binding::INVOCATION_HEADER, id);
-        request.headers_mut().insert("x-azure-functions-hostversion", HeaderValue::from_static("4.1037.0.0"));
-        forward(&self.address, request).await
-    }
+/// A request with the host's own headers.
+fn stamp(id: &str, mut request: Request<Bytes>) -> Result<Request<Bytes>> {
+    let id = HeaderValue::from_str(id).map_err(Error::from)?;
+    request.headers_mut().insert(binding::INVOCATION_HEADER, id);
+    request.headers_mut().insert("x-azure-functions-hostversion", HeaderValue::from_static("4.1037.0.0"));
+    Ok(request)
+}
 
-    /// One envelope; `None` when the invocation succeeded, else why not.
-    async fn deliver(&self, function: &str, message: &RawMessage) -> Result<Option<String>> {
-        let body = envelope(message).to_string();
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(format!("/{function}-{SUFFIX}"))
-            .header("content-type", "application/json; charset=utf-8")
-            .header("user-agent", "Azure-Functions-Host/4.1037.0.0")
-            .body(Bytes::from(body))
-            .map_err(Error::from)?;
-        let answer = self.invoke(request).await?;
-        Ok(result(&answer).err())
-    }
+/// The request that hands one message to a function.
+fn deliver(id: &str, function: &str, message: &RawMessage) -> Result<Request<Bytes>> {
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri(format!("/{function}-{SUFFIX}"))
+        .header("content-type", "application/json; charset=utf-8")
+        .header("user-agent", "Azure-Functions-Host/4.1037.0.0")
+        .body(Bytes::from(envelope(message).to_string()))
+        .map_err(Error::from)?;
+    stamp(id, request)
+}
+
+fn no_raw() -> Error {
+    Error::new(ErrorKind::Unsupported, "Azure Functions has no trigger for raw events")
+}
+
+/// An event as it goes over the wire, secrets taken out: what `xcloud invoke --example` shows.
+///
+/// # Errors
+/// [`ErrorKind::Unsupported`] for a raw event.
+pub fn wire_form(id: &str, function: &str, _: &str, event: Incoming) -> Result<String> {
+    let requests = match event {
+        Incoming::Http(request) => vec![stamp(id, request)?],
+        Incoming::Queue(batch) => {
+            batch.messages.iter().map(|message| deliver(id, function, message)).collect::<Result<_>>()?
+        }
+        _ => return Err(no_raw()),
+    };
+    Ok(requests.iter().map(request_text).collect::<Vec<_>>().join("\n\n"))
 }
 
 impl Host for Functions {
     /// Proxied: method, path, query, headers and body as they came, the host's own headers added.
-    fn http(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>>> {
-        Box::pin(self.invoke(request))
+    fn http_as<'a>(&'a self, id: &'a str, request: Request<Bytes>) -> BoxFuture<'a, Result<Response<Bytes>>> {
+        Box::pin(async move { self.tap.forward(id, &self.address, stamp(id, request)?).await })
     }
 
-    fn queue<'a>(&'a self, function: &'a str, _: &'a str, batch: Batch) -> BoxFuture<'a, Result<Delivery>> {
+    fn queue_as<'a>(
+        &'a self,
+        id: &'a str,
+        function: &'a str,
+        _: &'a str,
+        batch: Batch,
+    ) -> BoxFuture<'a, Result<Delivery>> {
         Box::pin(async move {
             for message in &batch.messages {
-                if let Some(why) = self.deliver(function, message).await? {
+                let request = deliver(id, function, message)?;
+                let answer = self.tap.forward(id, &self.address, request).await?;
+                if let Err(why) = result(&answer) {
                     return Ok(Delivery::RetryAll(why));
                 }
             }
@@ -110,12 +137,25 @@ impl Host for Functions {
         })
     }
 
-    fn output(&self) -> String {
-        self.process.output()
+    fn raw_as<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        _: Bytes,
+    ) -> BoxFuture<'a, Result<Result<Bytes, String>>> {
+        Box::pin(async { Err(no_raw()) })
+    }
+
+    fn one_by_one(&self) -> bool {
+        true
+    }
+
+    fn process(&self) -> &Process {
+        &self.process
     }
 
     fn stop(&self) -> BoxFuture<'_, Result<ExitStatus>> {
-        Box::pin(self.process.kill())
+        Box::pin(async move { Ok(self.process.kill().await) })
     }
 }
 

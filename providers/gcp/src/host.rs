@@ -5,12 +5,12 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::{Map, Value, json};
-use xcloud_core::event::{Batch, RawMessage};
+use xcloud_core::event::{Batch, Incoming, RawMessage};
 use xcloud_core::text::{base64_encode, rfc3339};
 use xcloud_core::{BoxFuture, Error, Result};
-use xcloud_serve::host::{Address, Delivery, Host, Launch, Process, forward, free_port, terminate, until};
+use xcloud_serve::host::{Address, Delivery, Host, Launch, Process, Tap, free_port, request_text, until};
 
 use crate::binding;
 
@@ -20,6 +20,7 @@ const STARTUP: Duration = Duration::from_secs(20);
 struct CloudRun {
     process: Process,
     address: Address,
+    tap: Tap,
 }
 
 /// Starts the process with Cloud Run's environment and waits until its port is open (the default startup probe).
@@ -38,41 +39,80 @@ pub async fn start(launch: Launch) -> Result<Box<dyn Host>> {
     let process = Process::spawn(&launch, &env)?;
     let open = move || async move { tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() };
     until(STARTUP, &process, open).await?;
-    Ok(Box::new(CloudRun { process, address: Address::Port(port) }))
+    Ok(Box::new(CloudRun { process, address: Address::Port(port), tap: launch.tap }))
+}
+
+/// A client's request as the front passes it on. Where the client sends no trace, the front makes one: its id is what the
+/// call's log lines are found by.
+fn front(id: &str, mut request: Request<Bytes>) -> Result<Request<Bytes>> {
+    let headers = request.headers_mut();
+    let trace = HeaderValue::try_from(format!("{id}/1;o=1")).map_err(|e| Error::handler(e.to_string()))?;
+    headers.entry(binding::TRACE_HEADER).or_insert(trace);
+    headers.append("x-forwarded-for", HeaderValue::from_static("203.0.113.7"));
+    headers.insert("x-forwarded-proto", HeaderValue::from_static("https"));
+    Ok(request)
+}
+
+/// The request that pushes one message.
+fn push_request(message: &RawMessage, queue: &str) -> Result<Request<Bytes>> {
+    let agent = "APIs-Google; (+https://developers.google.com/webmasters/APIs-Google.html)";
+    let request = Request::builder().method(Method::POST).uri("/").header("user-agent", agent);
+    let request = request.header("content-type", "application/json");
+    request.body(Bytes::from(push(message, queue).to_string())).map_err(Error::from)
+}
+
+/// An event of Eventarc in binary content mode (CloudEvents 1.0, HTTP protocol binding).
+fn event_request(id: &str, event: Bytes) -> Result<Request<Bytes>> {
+    Request::builder()
+        .method(Method::POST)
+        .uri("/")
+        .header("content-type", "application/json")
+        .header("ce-id", id)
+        .header("ce-specversion", "1.0")
+        .header("ce-source", "//xcloud/example")
+        .header("ce-type", "xcloud.example")
+        .body(event)
+        .map_err(Error::from)
+}
+
+/// An event as it goes over the wire, secrets taken out: what `xcloud invoke --example` shows.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn wire_form(id: &str, _: &str, queue: &str, event: Incoming) -> Result<String> {
+    let requests = match event {
+        Incoming::Http(request) => vec![front(id, request)?],
+        Incoming::Queue(batch) => {
+            batch.messages.iter().map(|message| push_request(message, queue)).collect::<Result<_>>()?
+        }
+        Incoming::Raw(event) => vec![event_request(id, event)?],
+        _ => return Err(Error::handler("an event that this host does not know")),
+    };
+    Ok(requests.iter().map(request_text).collect::<Vec<_>>().join("\n\n"))
+}
+
+/// <https://cloud.google.com/pubsub/docs/push>: these acknowledge.
+fn acknowledges(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 102 | 200 | 201 | 202 | 204)
 }
 
 impl Host for CloudRun {
-    fn http(&self, mut request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>>> {
-        Box::pin(async move {
-            let headers = request.headers_mut();
-            // A trace of its own for each request, as the front makes one where the client sends none.
-            let trace = format!("{}/1;o=1", xcloud_serve::parts::request_id().replace('-', ""));
-            let trace = http::HeaderValue::try_from(trace).map_err(|e| Error::handler(e.to_string()))?;
-            headers.entry(binding::TRACE_HEADER).or_insert(trace);
-            headers.append("x-forwarded-for", http::HeaderValue::from_static("203.0.113.7"));
-            headers.insert("x-forwarded-proto", http::HeaderValue::from_static("https"));
-            forward(&self.address, request).await
-        })
+    fn http_as<'a>(&'a self, id: &'a str, request: Request<Bytes>) -> BoxFuture<'a, Result<Response<Bytes>>> {
+        Box::pin(async move { self.tap.forward(id, &self.address, front(id, request)?).await })
     }
 
-    fn queue<'a>(&'a self, _: &'a str, queue: &'a str, batch: Batch) -> BoxFuture<'a, Result<Delivery>> {
+    /// Push has no batches: each message is a request of its own, in order here so that trials can tell.
+    fn queue_as<'a>(
+        &'a self,
+        id: &'a str,
+        _: &'a str,
+        queue: &'a str,
+        batch: Batch,
+    ) -> BoxFuture<'a, Result<Delivery>> {
         Box::pin(async move {
-            // Push has no batches: each message is a request of its own, in order here so that trials can tell.
             for message in batch.messages {
-                let body = push(&message, queue).to_string();
-                let request = Request::builder()
-                    .method(Method::POST)
-                    .uri("/")
-                    .header("content-type", "application/json")
-                    .header(
-                        "user-agent",
-                        "APIs-Google; (+https://developers.google.com/webmasters/APIs-Google.html)",
-                    )
-                    .body(Bytes::from(body))
-                    .map_err(Error::from)?;
-                let answer = forward(&self.address, request).await?;
-                // https://cloud.google.com/pubsub/docs/push: 102, 200, 201, 202 and 204 acknowledge.
-                if !matches!(answer.status().as_u16(), 102 | 200 | 201 | 202 | 204) {
+                let answer = self.tap.forward(id, &self.address, push_request(&message, queue)?).await?;
+                if !acknowledges(answer.status()) {
                     return Ok(Delivery::RetryAll(format!("{}: {:?}", answer.status(), answer.body())));
                 }
             }
@@ -80,12 +120,31 @@ impl Host for CloudRun {
         })
     }
 
-    fn output(&self) -> String {
-        self.process.output()
+    fn raw_as<'a>(
+        &'a self,
+        id: &'a str,
+        _: &'a str,
+        event: Bytes,
+    ) -> BoxFuture<'a, Result<Result<Bytes, String>>> {
+        Box::pin(async move {
+            let answer = self.tap.forward(id, &self.address, event_request(id, event)?).await?;
+            Ok(match acknowledges(answer.status()) {
+                true => Ok(answer.into_body()),
+                false => Err(format!("{}: {:?}", answer.status(), answer.body())),
+            })
+        })
+    }
+
+    fn one_by_one(&self) -> bool {
+        true
+    }
+
+    fn process(&self) -> &Process {
+        &self.process
     }
 
     fn stop(&self) -> BoxFuture<'_, Result<ExitStatus>> {
-        Box::pin(terminate(&self.process, Duration::from_secs(10)))
+        Box::pin(async move { Ok(self.process.terminate(Duration::from_secs(10)).await) })
     }
 }
 

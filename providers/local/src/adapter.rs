@@ -58,7 +58,7 @@ async fn serve(program: Program, instance: Instance, socket: String) -> Result<(
 }
 
 /// Listens with the directory's protection and the socket's own: mode 0600.
-fn bind(socket: &Path) -> Result<UnixListener> {
+pub(crate) fn bind(socket: &Path) -> Result<UnixListener> {
     use std::os::unix::fs::PermissionsExt;
     let failed = |e: std::io::Error| {
         let message = format!("{}: cannot listen on {}: {e}", binding::SOCKET, socket.display());
@@ -70,7 +70,7 @@ fn bind(socket: &Path) -> Result<UnixListener> {
 }
 
 /// SIGTERM, SIGINT, or the end of the host's pipe.
-fn stopped() -> Result<impl Future<Output = ()>> {
+pub(crate) fn stopped() -> Result<impl Future<Output = ()>> {
     let signal = terminated()?;
     let lifeline = match env::var(binding::LIFELINE).as_deref() {
         Some("stdin") => Some(pipe::Receiver::from_owned_fd(std::io::stdin().as_fd().try_clone_to_owned()?)?),

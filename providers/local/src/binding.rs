@@ -30,6 +30,8 @@ pub const EVENT_HEADER: &str = "x-xcloud-event";
 /// The cloud name of the function that the event is for.
 pub const FUNCTION_HEADER: &str = "x-xcloud-function";
 
+/// The port of the first app, if it is free; the next app gets the next.
+pub const FIRST_PORT: u16 = 8700;
 /// The most messages in one call, where the function does not say.
 pub const DEFAULT_BATCH: u32 = 10;
 /// How often a message is delivered before it is put aside, where the configuration does not say.

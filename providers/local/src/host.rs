@@ -22,7 +22,7 @@ use tokio::net::UnixStream;
 use xcloud_core::event::{Batch, RawMessage};
 use xcloud_core::text::base64_encode;
 use xcloud_core::{Body, BoxFuture, Error, Result, env};
-use xcloud_serve::host::{Delivery, Host, Launch, Process, strip_hop, terminate, until};
+use xcloud_serve::host::{Delivery, Host, Launch, Process, strip_hop, until};
 use xcloud_serve::parts::request_id;
 
 use crate::binding::{self, WireBatch, WireError, WireFailure, WireFailures, WireMessage, WireSettlement};
@@ -358,27 +358,31 @@ pub async fn start(launch: Launch) -> Result<Box<dyn Host>> {
     Ok(Box::new(One { process, wire, timeout: launch.timeout, _private: private }))
 }
 
+impl One {
+    fn call<'a>(&self, id: &'a str) -> Call<'a> {
+        Call { id, remaining: self.timeout }
+    }
+}
+
 impl Host for One {
-    fn http(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>>> {
+    fn http_as<'a>(&'a self, id: &'a str, request: Request<Bytes>) -> BoxFuture<'a, Result<Response<Bytes>>> {
         Box::pin(async move {
-            let id = request_id();
-            let call = Call { id: &id, remaining: self.timeout };
-            let (parts, body) = self.wire.http(request.map(Body::from), call, ()).await?.into_parts();
+            let answer = self.wire.http(request.map(Body::from), self.call(id), ()).await?;
+            let (parts, body) = answer.into_parts();
             Ok(Response::from_parts(parts, body.collect().await.map_err(away)?))
         })
     }
 
     /// [`Delivery`] does not tell messages that are put aside from those that come again.
-    fn queue<'a>(
+    fn queue_as<'a>(
         &'a self,
+        id: &'a str,
         function: &'a str,
         _queue: &'a str,
         batch: Batch,
     ) -> BoxFuture<'a, Result<Delivery>> {
         Box::pin(async move {
-            let id = request_id();
-            let call = Call { id: &id, remaining: self.timeout };
-            Ok(match self.wire.queue(function, &batch.messages, call).await? {
+            Ok(match self.wire.queue(function, &batch.messages, self.call(id)).await? {
                 Answer::Done(failed) if failed.is_empty() => Delivery::Done,
                 Answer::Done(failed) => Delivery::Retry(failed.into_iter().map(|f| f.id).collect()),
                 Answer::Failed(error) => Delivery::RetryAll(error.error),
@@ -386,11 +390,25 @@ impl Host for One {
         })
     }
 
-    fn output(&self) -> String {
-        self.process.output()
+    fn raw_as<'a>(
+        &'a self,
+        id: &'a str,
+        function: &'a str,
+        event: Bytes,
+    ) -> BoxFuture<'a, Result<Result<Bytes, String>>> {
+        Box::pin(async move {
+            Ok(match self.wire.raw(function, event, self.call(id)).await? {
+                Answer::Done(bytes) => Ok(bytes),
+                Answer::Failed(error) => Err(error.error),
+            })
+        })
+    }
+
+    fn process(&self) -> &Process {
+        &self.process
     }
 
     fn stop(&self) -> BoxFuture<'_, Result<ExitStatus>> {
-        Box::pin(terminate(&self.process, STOP))
+        Box::pin(async move { Ok(self.process.terminate(STOP).await) })
     }
 }

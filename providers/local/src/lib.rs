@@ -5,10 +5,13 @@
 
 mod adapter;
 pub mod binding;
+#[cfg(feature = "host")]
+pub mod bridge;
 pub mod decode;
 pub mod encode;
 #[cfg(feature = "host")]
 pub mod host;
 pub mod sender;
+pub mod table;
 
 pub use self::adapter::run;

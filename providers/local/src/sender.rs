@@ -12,7 +12,7 @@ use xcloud_core::queue::{BoxFuture, QueueTransport};
 use xcloud_core::text::{base64_encode, percent_encode};
 use xcloud_core::{Error, ErrorKind, Result};
 use xcloud_serve::Client;
-use xcloud_serve::client::Address;
+use xcloud_serve::client::{Address, Reply};
 
 use crate::binding::{MAX_MESSAGE, SCHEME};
 
@@ -47,26 +47,30 @@ pub fn binding(app: &str, queue: &str, socket: &std::path::Path) -> String {
     format!("{SCHEME}:{app}/{queue}@{}", socket.display())
 }
 
+/// The parts of `<app>/<name>@<socket>`.
+pub(crate) fn target(rest: &str) -> Option<(&str, &str, &str)> {
+    let (names, socket) = rest.split_once('@')?;
+    let (app, name) = names.split_once('/')?;
+    let sound = !app.is_empty() && !name.is_empty() && !name.contains('/') && socket.starts_with('/');
+    sound.then_some((app, name, socket))
+}
+
 /// Opens `<app>/<queue>@<socket>`. Connects on the first send.
 ///
 /// # Errors
 /// [`ErrorKind::Config`] when it has another form.
 pub fn open_queue(rest: &str) -> Result<Arc<dyn QueueTransport>> {
-    let parts = rest.split_once('@').and_then(|(name, socket)| Some((name.split_once('/')?, socket)));
-    let Some(((app, queue), socket)) = parts.filter(|((app, queue), socket)| {
-        !app.is_empty() && !queue.is_empty() && !queue.contains('/') && socket.starts_with('/')
-    }) else {
+    let Some((app, queue, socket)) = target(rest) else {
         let message =
             format!("`{SCHEME}:{rest}` is not of the form `{SCHEME}:<app>/<queue>@<absolute path>`");
         return Err(Error::new(ErrorKind::Config, message));
     };
-    Ok(Arc::new(Sender { path: path(app, queue), socket: socket.into(), idle: Mutex::default() }))
+    Ok(Arc::new(Sender { path: path(app, queue), socket: Socket::new(socket) }))
 }
 
 struct Sender {
     path: String,
-    socket: PathBuf,
-    idle: Mutex<Vec<(Client, Instant)>>,
+    socket: Socket,
 }
 
 impl QueueTransport for Sender {
@@ -83,23 +87,62 @@ impl Sender {
         }
         let sent = Sent { messages: messages.iter().map(|m| base64_encode(m)).collect() };
         let body = serde_json::to_vec(&sent)?;
-        let mut client = self.take();
         let headers = [("content-type", "application/json")];
-        let reply =
-            tokio::time::timeout(LIMIT, client.request("POST", &self.path, &headers, &body))
-                .await
-                .map_err(|_| Error::unavailable(format!("the local host did not store in {LIMIT:?}")))??;
-        self.give(client);
-        if reply.status != 200 {
-            let text = String::from_utf8_lossy(&reply.body);
-            return Err(Error::unavailable(format!("the local host refused: {} {text}", reply.status)));
-        }
+        let reply = self.socket.ask("POST", &self.path, &headers, &body).await?;
         let stored: Stored = serde_json::from_slice(&reply.body)
             .map_err(|e| Error::unavailable(format!("the local host's answer: {e}")))?;
         if stored.ids.len() != messages.len() {
             return Err(Error::unavailable("the local host did not name every message"));
         }
         Ok(stored.ids)
+    }
+}
+
+/// The host's data socket, with connections kept for the next question.
+pub(crate) struct Socket {
+    path: PathBuf,
+    idle: Mutex<Vec<(Client, Instant)>>,
+}
+
+/// What the host says when it refuses.
+#[derive(Deserialize)]
+struct Refusal {
+    error: String,
+}
+
+impl Socket {
+    pub(crate) fn new(path: &str) -> Self {
+        Self { path: path.into(), idle: Mutex::default() }
+    }
+
+    /// Asks, and expects a status of 2xx.
+    ///
+    /// # Errors
+    /// The host is away or does not answer in time, and what it refuses: 400, 409 and 413 as what they are, everything
+    /// else as [`ErrorKind::Unavailable`].
+    pub(crate) async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Reply> {
+        let mut client = self.take();
+        let reply = tokio::time::timeout(LIMIT, client.request(method, path, headers, body))
+            .await
+            .map_err(|_| Error::unavailable(format!("the local host did not answer in {LIMIT:?}")))??;
+        self.give(client);
+        if (200..300).contains(&reply.status) {
+            return Ok(reply);
+        }
+        let kind = match reply.status {
+            400 => ErrorKind::BadRequest,
+            409 => ErrorKind::Conflict,
+            413 => ErrorKind::PayloadTooLarge,
+            _ => ErrorKind::Unavailable,
+        };
+        let why = serde_json::from_slice(&reply.body).map(|refusal: Refusal| refusal.error);
+        Err(Error::new(kind, why.unwrap_or_else(|_| format!("the local host answered {}", reply.status))))
     }
 
     fn take(&self) -> Client {
@@ -109,7 +152,7 @@ impl Sender {
             // The newest is too old, so all are.
             _ => {
                 idle.clear();
-                Client::new(Address::Unix(self.socket.clone()))
+                Client::new(Address::Unix(self.path.clone()))
             }
         }
     }

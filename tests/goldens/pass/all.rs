@@ -1,6 +1,6 @@
 use xcloud::{
-    App, BatchOutcome, Change, CloudEvent, Context, Http, Json, Object, Queue, Raw, Result, Sender, State, Tick, Topic,
-    handler,
+    App, BatchOutcome, Change, CloudEvent, Context, Http, Json, Object, Queue, Raw, Result, Sender, State, Table,
+    Tick, Topic,    handler,
 };
 
 #[handler(http = "GET /orders/{id}")]
@@ -15,8 +15,22 @@ async fn write(order: Http<String>, orders: Sender<String>) -> Result<&'static s
     Ok("sent")
 }
 
-#[handler(queue = "orders", batch = 5)]
-async fn take(_messages: Queue<String>) -> Result<BatchOutcome> {
+#[handler(queue = "orders", batch = 5, tables = ["seen", "totals"], sends = "echoes")]
+async fn take(
+    messages: Queue<String>,
+    seen: Table<String>,
+    echoes: Sender<String>,
+    totals: Table<u32>,
+) -> Result<BatchOutcome> {
+    for message in &messages {
+        seen.put(message.id(), message.body()).await?;
+        echoes.send(message.body()).await?;
+    }
+    let row = totals.row("all").await?;
+    match &row {
+        Some(row) => totals.replace("all", &(row.value + 1), &row.version).await?,
+        None => totals.insert("all", &1).await?,
+    };
     Ok(BatchOutcome::new())
 }
 
@@ -66,9 +80,10 @@ fn main() {
     ]);
     let spec = app.describe();
     assert_eq!(spec.functions.len(), 8);
-    assert_eq!((spec.buckets, spec.tables, spec.topics), (
-        vec!["uploads".to_owned()],
-        vec!["ledger".to_owned()],
-        vec!["news".to_owned()]
+    assert_eq!((spec.buckets, spec.topics), (vec!["uploads".to_owned()], vec!["news".to_owned()]));
+    assert_eq!((spec.tables, &spec.functions[0].tables), (
+        vec!["ledger".to_owned(), "seen".to_owned(), "totals".to_owned()],
+        &vec![]
     ));
+    assert_eq!(spec.functions[1].tables, ["seen", "totals"]);
 }

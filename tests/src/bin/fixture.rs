@@ -256,6 +256,26 @@ async fn notice(event: CloudEvent, cx: Context) -> Result<()> {
     Ok(())
 }
 
+/// Writes down what it was given, one line for each message, in a file that outlives whoever runs this: for tests that
+/// count deliveries. With action `fail` it fails after that.
+#[handler(queue = "recorded", batch = 20)]
+async fn record(items: Queue<Item>) -> Result<BatchOutcome> {
+    let path =
+        std::env::var("FIXTURE_RECORD").map_err(|_| Error::unavailable("FIXTURE_RECORD is not set"))?;
+    let mut lines = String::new();
+    let mut outcome = BatchOutcome::new();
+    for item in &items {
+        lines += &format!("{} {}\n", item.body().id, item.attempt().unwrap_or(0));
+        if item.action == "fail" {
+            outcome.fail(item.id(), Error::unavailable("asked to fail"));
+        }
+    }
+    // One write at the end of the file: lines of several processes do not mix.
+    let mut file = std::fs::File::options().create(true).append(true).open(path)?;
+    std::io::Write::write_all(&mut file, lines.as_bytes())?;
+    Ok(outcome)
+}
+
 /// Any event that no other handler takes, given back.
 #[handler(raw)]
 async fn anything(event: Raw, cx: Context) -> Result<Json<Value>> {
@@ -282,7 +302,7 @@ fn main() -> Result<()> {
     let mut app = App::init(open)
         .functions(xcloud::functions![
             echo, hello, double, item, cookies, all_bytes, echo_bytes, panics, fails, teapot, slow, count,
-            send, stream, traced, work, see, new_only, sweep, audit, hear, notice, anything
+            send, stream, traced, work, record, see, new_only, sweep, audit, hear, notice, anything
         ])
         .http(router);
     if std::env::var_os("FIXTURE_SHUTDOWN").is_some() {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use xcloud_core::{Error, ErrorKind, Result, env};
 use xcloud_serve::Client;
-use xcloud_serve::client::{Address, Headers, Reply};
+use xcloud_serve::client::{Address, Headers, Repeat, Reply};
 
 use crate::{binding, encode};
 
@@ -49,32 +49,41 @@ impl Endpoint {
 
 /// One call.
 #[derive(Debug)]
-pub(super) struct Next {
+pub(super) struct Call {
     pub(super) id: String,
     pub(super) deadline: Option<Instant>,
     /// To be echoed.
     pub(super) invocation: Option<String>,
     /// X-Ray's.
     pub(super) trace: Option<String>,
+}
+
+/// A call and its event.
+#[derive(Debug)]
+pub(super) struct Next {
+    pub(super) call: Call,
     pub(super) payload: Bytes,
 }
 
-/// One loop's connection.
+/// One loop's connection, and the heads of its requests: all but the call's id is always the same.
 pub(super) struct Api {
     client: Client,
     base: String,
+    next: Vec<u8>,
+    head: Vec<u8>,
 }
 
 impl Api {
     pub(super) fn new(endpoint: &Endpoint) -> Self {
         let base = format!("{}{}", endpoint.base, binding::RUNTIME_PATH);
-        Self { client: endpoint.client(), base }
+        let client = endpoint.client();
+        let next = format!("GET {base}/invocation/next HTTP/1.1\r\nhost: {}\r\n\r\n", client.host());
+        Self { client, base, next: next.into(), head: Vec::new() }
     }
 
     /// Waits for the next call, as long as it takes.
     pub(super) async fn next(&mut self) -> Result<Next> {
-        let path = format!("{}/invocation/next", self.base);
-        let reply = self.client.request("GET", &path, &[], b"").await?;
+        let reply = self.client.send("next", &self.next, b"", Repeat::IfClosed).await?;
         if reply.status != 200 {
             return Err(refused(&reply));
         }
@@ -86,25 +95,40 @@ impl Api {
         let deadline = deadline(&reply.headers);
         let invocation = reply.headers.get(binding::INVOCATION_HEADER).map(str::to_owned);
         let trace = reply.headers.get(binding::TRACE_HEADER).map(str::to_owned);
-        Ok(Next { id, deadline, invocation, trace, payload: reply.body })
+        Ok(Next { call: Call { id, deadline, invocation, trace }, payload: reply.body })
     }
 
-    pub(super) async fn respond(&mut self, next: &Next, body: &[u8]) -> Result<()> {
-        self.post(&format!("/invocation/{}/response", next.id), next, &[], body).await
+    pub(super) async fn respond(&mut self, call: &Call, body: &[u8]) -> Result<()> {
+        self.post("response", call, "", body).await
     }
 
-    pub(super) async fn fail(&mut self, next: &Next, error: &Error) -> Result<()> {
-        let kind = encode::error_type(error);
-        let headers = [(binding::ERROR_TYPE_HEADER, kind.as_str())];
-        self.post(&format!("/invocation/{}/error", next.id), next, &headers, &encode::failure(error)).await
+    pub(super) async fn fail(&mut self, call: &Call, error: &Error) -> Result<()> {
+        self.post("error", call, &encode::error_type(error), &encode::failure(error)).await
     }
 
-    async fn post(&mut self, path: &str, next: &Next, more: &[(&str, &str)], body: &[u8]) -> Result<()> {
-        let mut headers = vec![("content-type", "application/json")];
-        headers.extend_from_slice(more);
-        headers.extend(next.invocation.as_deref().map(|id| (binding::INVOCATION_HEADER, id)));
-        let path = format!("{}{path}", self.base);
-        accepted(&self.client.request("POST", &path, &headers, body).await?)
+    /// The parts of the head are ours or were headers, which hold no line breaks.
+    async fn post(&mut self, what: &str, call: &Call, error_type: &str, body: &[u8]) -> Result<()> {
+        self.head.clear();
+        let mut put = |parts: &[&str]| parts.iter().for_each(|p| self.head.extend_from_slice(p.as_bytes()));
+        put(&[
+            "POST ",
+            &self.base,
+            "/invocation/",
+            &call.id,
+            "/",
+            what,
+            " HTTP/1.1\r\nhost: ",
+            self.client.host(),
+        ]);
+        put(&["\r\ncontent-type: application/json\r\ncontent-length: ", &body.len().to_string()]);
+        if !error_type.is_empty() {
+            put(&["\r\n", binding::ERROR_TYPE_HEADER, ": ", error_type]);
+        }
+        if let Some(id) = &call.invocation {
+            put(&["\r\n", binding::INVOCATION_HEADER, ": ", id]);
+        }
+        put(&["\r\n\r\n"]);
+        accepted(&self.client.send(what, &self.head, body, Repeat::Never).await?)
     }
 
     /// Reports an init that failed. Its readers are the function's owners: they get the whole message.

@@ -12,29 +12,29 @@ use xcloud_core::text::base64_encode;
 use xcloud_core::{Body, Error, Response, Result};
 use xcloud_serve::socket_address;
 
-use super::api::{Endpoint, Next};
+use super::api::{Call, Endpoint};
 use crate::{binding, encode};
 
 /// More than the head of any answer to a response.
 const MAX_REPLY: usize = 64 * 1024;
 
 /// Sends an HTTP answer as it comes.
-pub(super) async fn send(endpoint: &Endpoint, next: &Next, response: Response) -> Result<()> {
+pub(super) async fn send(endpoint: &Endpoint, call: &Call, response: Response) -> Result<()> {
     let (parts, body) = response.into_parts();
-    exchange(endpoint, next, &encode::prelude(&parts), body)
+    exchange(endpoint, call, &encode::prelude(&parts), body)
         .await
         .map_err(|e| Error::unavailable(format!("the streamed answer broke off: {e}")).caused_by(e))?
 }
 
 async fn exchange(
     endpoint: &Endpoint,
-    next: &Next,
+    call: &Call,
     prelude: &[u8],
     mut body: Body,
 ) -> std::io::Result<Result<()>> {
     let mut stream = TcpStream::connect(socket_address(&endpoint.host, endpoint.port)?).await?;
     stream.set_nodelay(true)?;
-    stream.write_all(head(endpoint, next).as_bytes()).await?;
+    stream.write_all(head(endpoint, call).as_bytes()).await?;
     chunk(&mut stream, prelude).await?;
     let mut empty = true;
     let failure = loop {
@@ -58,20 +58,20 @@ async fn exchange(
     reply(&mut stream).await
 }
 
-fn head(endpoint: &Endpoint, next: &Next) -> String {
+fn head(endpoint: &Endpoint, call: &Call) -> String {
     let mut head = format!(
         "POST {}{}/invocation/{}/response HTTP/1.1\r\nhost: {}:{}\r\ncontent-type: {}\r\n{}: streaming\r\n\
          transfer-encoding: chunked\r\nconnection: close\r\n\
          trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\n",
         endpoint.base,
         binding::RUNTIME_PATH,
-        next.id,
+        call.id,
         endpoint.host,
         endpoint.port,
         binding::STREAM_TYPE,
         binding::MODE_HEADER,
     );
-    if let Some(id) = &next.invocation {
+    if let Some(id) = &call.invocation {
         // Writing to a String cannot fail.
         let _ = write!(head, "{}: {id}\r\n", binding::INVOCATION_HEADER);
     }
@@ -129,14 +129,9 @@ mod tests {
             String::from_utf8(seen).unwrap()
         });
         let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port, base: String::new() };
-        let next = Next {
-            id: "1".to_owned(),
-            deadline: None,
-            invocation: Some("echo".to_owned()),
-            trace: None,
-            payload: bytes::Bytes::new(),
-        };
-        send(&endpoint, &next, Response::new(body)).await.unwrap();
+        let call =
+            Call { id: "1".to_owned(), deadline: None, invocation: Some("echo".to_owned()), trace: None };
+        send(&endpoint, &call, Response::new(body)).await.unwrap();
         server.await.unwrap()
     }
 

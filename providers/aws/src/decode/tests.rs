@@ -4,7 +4,11 @@ use serde_json::{Value, json};
 use std::path::Path;
 
 fn read(payload: &str) -> Payload {
-    event(&Bytes::from(payload.to_owned())).unwrap()
+    event(&Bytes::from(payload.to_owned()), &mut Bodies::default()).unwrap()
+}
+
+fn refused(payload: &str) -> Error {
+    event(&Bytes::from(payload.to_owned()), &mut Bodies::default()).unwrap_err()
 }
 
 /// A payload in the words of `expected.json`.
@@ -77,11 +81,11 @@ fn records_without_their_fields_are_refused() {
         (r#"{"eventSource":"aws:sqs"}"#, "messageId"),
         (r#"{"eventSource":"aws:sqs","messageId":"","body":"x"}"#, "empty messageId"),
     ] {
-        let error = event(&Bytes::from(format!(r#"{{"Records":[{record}]}}"#))).unwrap_err();
+        let error = refused(&format!(r#"{{"Records":[{record}]}}"#));
         assert!(error.message().contains(what), "{error}");
     }
     let two = r#"{"Records":[{"eventSource":"aws:sqs","messageId":"1","body":"","eventSourceARN":"a:q"},{"eventSource":"aws:sqs","messageId":"2","body":"","eventSourceARN":"a:p"}]}"#;
-    assert!(event(&Bytes::from(two)).unwrap_err().message().contains("two queues"));
+    assert!(refused(two).message().contains("two queues"));
 }
 
 #[test]
@@ -107,15 +111,41 @@ fn a_request_that_is_none_keeps_its_origin() {
     assert!(error.message().contains("base64"));
 }
 
+#[test]
+fn a_body_is_whole_while_the_next_one_is_read() {
+    let mut bodies = Bodies::default();
+    let mut body = |n: usize| {
+        let text = "\"a\\b\n\u{1}é\"".repeat(n);
+        let payload = json!({ "version": "2.0", "rawPath": "/", "requestContext": { "http": { "method": "POST" } }, "body": text });
+        match event(&Bytes::from(payload.to_string()), &mut bodies).unwrap() {
+            Payload::Http(Origin::V2, Ok(request)) => (text, request.into_body()),
+            other => panic!("{other:?}"),
+        }
+    };
+    let all: Vec<_> = [1, 0, 3, 2000, 1, 40].map(&mut body).into_iter().collect();
+    for (text, body) in all {
+        assert_eq!(body, text);
+    }
+}
+
+#[test]
+fn a_field_that_is_there_twice_makes_it_no_request() {
+    let payload =
+        r#"{"version":"2.0","rawPath":"/a","rawPath":"/b","requestContext":{"http":{"method":"GET"}}}"#;
+    assert!(matches!(read(payload), Payload::Raw(_)));
+}
+
 proptest! {
     #[test]
     fn no_payload_makes_it_panic(bytes: Vec<u8>, text in "\\PC*", at in 0..400usize) {
-        drop(event(&bytes.into()));
+        let mut bodies = Bodies::default();
+        let mut event = |payload: Bytes| drop(super::event(&payload, &mut bodies));
+        event(bytes.into());
         let text = Value::from(text);
         let v2 = format!(r#"{{"version":"2.0","rawPath":{text},"rawQueryString":{text},"cookies":[{text}],"headers":{{{text}:{text}}},"requestContext":{{"http":{{"method":{text}}}}},"body":{text},"isBase64Encoded":true}}"#);
-        drop(event(&Bytes::from(v2.clone())));
-        drop(event(&Bytes::from(v2.chars().take(at).collect::<String>())));
+        event(Bytes::from(v2.clone()));
+        event(Bytes::from(v2.chars().take(at).collect::<String>()));
         let v1 = format!(r#"{{"resource":"","path":{text},"httpMethod":"GET","multiValueHeaders":{{{text}:[{text}]}},"multiValueQueryStringParameters":{{{text}:[{text}]}},"requestContext":{{}}}}"#);
-        drop(event(&Bytes::from(v1)));
+        event(Bytes::from(v1));
     }
 }

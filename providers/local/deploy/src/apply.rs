@@ -14,8 +14,8 @@ use crate::host::api::{Manifest, Publish, app_key};
 pub(crate) async fn apply(local: &Local, step: &Step<'_>) -> Result<()> {
     let key = app_key(&step.desired.stage)?;
     match (step.change.action, step.change.resource.split_once('/')) {
-        (Action::Create, Some(("queue", name))) => {
-            local.control.send("PUT", &app_path(&key, &format!("/queues/{name}")), b"").await?;
+        (Action::Create, Some((kind @ ("queue" | "table"), name))) => {
+            local.control.send("PUT", &app_path(&key, &format!("/{kind}s/{name}")), b"").await?;
             Ok(())
         }
         (Action::Create | Action::Update, Some(("function", _))) => upload(local, &key, step.desired).await,
@@ -65,12 +65,14 @@ pub(crate) async fn publish(local: &Local, desired: &Desired) -> Result<()> {
         binary_sha256: artifact.binary.sha256.clone(),
         functions: desired.spec.functions.clone(),
         queues: desired.spec.queues.clone(),
+        tables: desired.spec.tables.clone(),
     };
     let publish = Publish {
         stage: desired.stage.clone(),
         manifest,
         base: local.base(&key),
         delete_data: desired.delete_data,
+        durability: local.durability,
     };
     let answer: Value = local.control.post(&app_path(&key, "/publish"), &publish).await?;
     local.observed(&key, answer["version"].as_u64().unwrap_or(publish.base + 1));

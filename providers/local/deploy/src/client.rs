@@ -19,7 +19,7 @@ use xcloud_serve::client::{Address, Reply};
 use crate::config::{Config, Paths};
 use crate::error::from_reply;
 use crate::host::api::{HostInfo, VERSION};
-use crate::host::build_of;
+use crate::host::{build_of, is_running};
 
 /// From the first try to an answer: the old host may have to let requests end first.
 const CONTACT: Duration = Duration::from_secs(60);
@@ -97,8 +97,58 @@ impl Control {
         })
     }
 
+    /// The host that runs, of whatever build.
+    pub(crate) async fn running(&self) -> Result<Option<HostInfo>> {
+        let mut client = Client::new(Address::Unix(self.paths.control()));
+        match self.hello(&mut client).await {
+            Ok(info) => Ok(Some(info)),
+            Err(error) if error.kind() == ErrorKind::Unavailable => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Ends the host that runs, and waits for its end.
+    pub(crate) async fn stop(&self) -> Result<Option<HostInfo>> {
+        let mut client = Client::new(Address::Unix(self.paths.control()));
+        let Some(info) = self.running().await? else { return Ok(None) };
+        self.replace(&mut client, &info, Instant::now() + CONTACT).await?;
+        Ok(Some(info))
+    }
+
     /// A connection to a host of this build.
     async fn contact(&self) -> Result<Client> {
+        // Asked before a new one says that it is there.
+        let died = self.has_died();
+        let client = self.connect().await?;
+        if died {
+            self.tell().await;
+        }
+        Ok(client)
+    }
+
+    /// Whether a host ran here and ended without having been asked to.
+    fn has_died(&self) -> bool {
+        let alive = std::fs::read_to_string(self.paths.alive());
+        alive.is_ok_and(|text| !is_running(&text))
+    }
+
+    /// Says that the host is another one now.
+    async fn tell(&self) {
+        let has = match self.running().await {
+            Ok(Some(info)) => {
+                let apps = count(info.apps.len() as u64, "app");
+                format!(" with {apps} and {}", count(info.messages, "message"))
+            }
+            _ => String::new(),
+        };
+        let log = self.paths.log();
+        (self.config.notice)(&format!(
+            "the local host had ended without being asked to (killed? {} may say why); it was started again{has}",
+            log.display()
+        ));
+    }
+
+    async fn connect(&self) -> Result<Client> {
         let program = self.config.host_command.first().ok_or_else(|| {
             Error::new(ErrorKind::Config, "no command is configured that starts the local host")
         })?;
@@ -185,6 +235,10 @@ impl Control {
         };
         format!("{} ends with: {}", log.display(), read().unwrap_or_default())
     }
+}
+
+fn count(n: u64, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 /// An app's path on the control socket.

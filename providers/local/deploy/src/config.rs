@@ -4,7 +4,9 @@ use std::ffi::OsString;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use xcloud_core::{Error, ErrorKind, Result};
 
@@ -13,6 +15,42 @@ const MAX_SOCKET: usize = 103;
 /// The longest file name in the run directory.
 const LONGEST_NAME: usize = "/control.sock".len() + 8;
 
+/// What the acknowledgement of a message or row survives.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// The end of the host's process, however it ends. A power cut may take the last seconds, and never more.
+    #[default]
+    Process,
+    /// A power cut too: what waits together is synced to disk together, before anyone is answered.
+    Fsync,
+}
+
+impl Durability {
+    /// The word in xcloud.toml and in plans.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Fsync => "fsync",
+        }
+    }
+}
+
+impl FromStr for Durability {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "process" => Ok(Self::Process),
+            "fsync" => Ok(Self::Fsync),
+            other => {
+                let message = format!("durability is \"process\" or \"fsync\", not {other:?}");
+                Err(Error::new(ErrorKind::Config, message))
+            }
+        }
+    }
+}
+
 /// Which host, and how to start it.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -20,6 +58,10 @@ pub struct Config {
     pub home: PathBuf,
     /// The program and arguments that run [`crate::host_main`]; the home directory is added as the last argument.
     pub host_command: Vec<OsString>,
+    /// What acknowledgements of the app's queues and tables survive; `None`: as it is.
+    pub durability: Option<Durability>,
+    /// Told what whoever waits should know: that the host had ended, and came back.
+    pub notice: fn(&str),
 }
 
 impl Config {
@@ -43,6 +85,13 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Where the host of a home directory takes commands. Its path is short enough for a socket.
+    pub fn control_socket(home: &Path) -> PathBuf {
+        Paths::new(home).control()
+    }
+}
+
 /// The files of a host.
 #[derive(Debug, Clone)]
 pub(crate) struct Paths {
@@ -63,14 +112,14 @@ impl Paths {
             let message = format!("cannot make the directory {}: {e}", path.display());
             Error::new(ErrorKind::Config, message).caused_by(e)
         };
-        for path in [&self.home, &self.run, &self.apps(), &self.data_dir()] {
+        for path in [&self.home, &self.run, &self.apps()] {
             std::fs::DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
                 .create(path)
                 .map_err(|e| failed(path, e))?;
         }
-        for path in [&self.run, &self.apps(), &self.data_dir()] {
+        for path in [&self.run, &self.apps()] {
             let mode = std::fs::Permissions::from_mode(0o700);
             std::fs::set_permissions(path, mode).map_err(|e| failed(path, e))?;
         }
@@ -95,14 +144,16 @@ impl Paths {
     pub(crate) fn lock(&self) -> PathBuf {
         self.home.join("host.lock")
     }
+    /// There while a host runs, and after one that did not end by itself.
+    pub(crate) fn alive(&self) -> PathBuf {
+        self.home.join("host.alive")
+    }
     pub(crate) fn log(&self) -> PathBuf {
         self.home.join("host.log")
     }
-    fn data_dir(&self) -> PathBuf {
-        self.home.join("data")
-    }
-    pub(crate) fn store(&self) -> PathBuf {
-        self.data_dir().join("queues.redb")
+    /// What an app's files are called, without their extensions.
+    pub(crate) fn store(&self, key: &str) -> PathBuf {
+        self.app(key).join("store")
     }
     pub(crate) fn apps(&self) -> PathBuf {
         self.home.join("apps")

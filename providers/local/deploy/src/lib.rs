@@ -2,8 +2,10 @@
 //! to them and delivers queues from a store on disk.
 
 mod apply;
+pub mod check;
 mod client;
 mod config;
+mod daemon;
 mod error;
 mod host;
 mod observe;
@@ -11,7 +13,12 @@ mod operate;
 pub mod package;
 mod plan;
 mod provider;
+mod queues;
 
-pub use self::config::Config;
+pub use self::config::{Config, Durability};
+pub use self::daemon::Running;
+pub use self::host::embedded::{Embedded, Program, Served};
+pub use self::host::follow::Follower;
 pub use self::host::host_main;
 pub use self::provider::Local;
+pub use xcloud_local::binding::FIRST_PORT;

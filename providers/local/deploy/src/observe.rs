@@ -7,15 +7,20 @@ use xcloud_core::spec::{FunctionSpec, TriggerSpec};
 use xcloud_deploy::{Observed, Resource};
 use xcloud_local::binding::DEFAULT_BATCH;
 
-use crate::host::api::AppView;
+use crate::config::Durability;
+use crate::host::api::{AppView, QueueView, TableView};
 
 /// The resources of an app that is there.
 pub(crate) fn observed(view: &AppView) -> Observed {
-    let queues = view.queues.iter().map(|queue| queue_resource(&queue.name, queue.waiting + queue.dead > 0));
+    let queue = |queue: &QueueView| {
+        queue_resource(&queue.name, Some(view.durability), queue.waiting + queue.dead > 0)
+    };
+    let table = |table: &TableView| table_resource(&table.name, Some(view.durability), table.rows > 0);
+    let data = view.queues.iter().map(queue).chain(view.tables.iter().map(table));
     let functions = view.manifest.iter().flat_map(|manifest| {
         manifest.functions.iter().map(|function| function_resource(function, &manifest.binary_sha256))
     });
-    Observed { resources: queues.chain(functions).collect(), url: url(view) }
+    Observed { resources: data.chain(functions).collect(), url: url(view) }
 }
 
 /// The base URL, where there is HTTP.
@@ -26,8 +31,17 @@ pub(crate) fn url(view: &AppView) -> Option<String> {
 }
 
 /// A queue as a plan compares it.
-pub(crate) fn queue_resource(name: &str, data: bool) -> Resource {
-    Resource { id: format!("queue/{name}"), fields: BTreeMap::new(), data }
+pub(crate) fn queue_resource(name: &str, durability: Option<Durability>, data: bool) -> Resource {
+    Resource { id: format!("queue/{name}"), fields: kept(durability), data, needs: Vec::new() }
+}
+
+/// A table as a plan compares it.
+pub(crate) fn table_resource(name: &str, durability: Option<Durability>, data: bool) -> Resource {
+    Resource { id: format!("table/{name}"), fields: kept(durability), data, needs: Vec::new() }
+}
+
+fn kept(durability: Option<Durability>) -> BTreeMap<String, Value> {
+    durability.map(|durability| ("durability".to_owned(), durability.as_str().into())).into_iter().collect()
 }
 
 /// A function as a plan compares it. Settings that are not named are left out.
@@ -37,6 +51,9 @@ pub(crate) fn function_resource(function: &FunctionSpec, binary_sha256: &str) ->
         ("trigger".to_owned(), function.trigger.kind().into()),
         ("sends".to_owned(), function.sends.clone().into()),
     ]);
+    if !function.tables.is_empty() {
+        fields.insert("tables".to_owned(), function.tables.clone().into());
+    }
     if let TriggerSpec::Queue { queue, batch } = &function.trigger {
         fields.insert("queue".to_owned(), queue.as_str().into());
         fields.insert("batch".to_owned(), batch.unwrap_or(DEFAULT_BATCH).into());
@@ -55,5 +72,10 @@ pub(crate) fn function_resource(function: &FunctionSpec, binary_sha256: &str) ->
     fields.extend(settings.public.map(|public| ("public".to_owned(), Value::from(public))));
     let env = settings.env.iter().flatten();
     fields.extend(env.map(|(name, value)| (format!("env.{name}"), Value::from(value.as_str()))));
-    Resource { id: format!("function/{}", function.name), fields, data: false }
+    let takes = match &function.trigger {
+        TriggerSpec::Queue { queue, .. } => Some(queue),
+        _ => None,
+    };
+    let needs = function.sends.iter().chain(takes).map(|queue| format!("queue/{queue}")).collect();
+    Resource { id: format!("function/{}", function.name), fields, data: false, needs }
 }

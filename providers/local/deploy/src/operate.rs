@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use xcloud_core::spec::HTTP_FUNCTION;
-use xcloud_core::text::{base64_encode, percent_encode};
+use xcloud_core::text::{base64_encode, percent_encode, rfc3339};
 use xcloud_core::{Error, ErrorKind, Result};
-use xcloud_deploy::{Invoke, Invoked, LogLine, LogQuery, Stage, Status};
+use xcloud_deploy::{Invoke, Invoked, LogLine, LogQuery, Stage, Status, Take};
 use xcloud_local::binding::ID_HEADER;
 use xcloud_serve::Client;
 use xcloud_serve::client::Address;
@@ -14,6 +14,7 @@ use xcloud_serve::client::Address;
 use crate::Local;
 use crate::client::app_path;
 use crate::host::api::{AppView, EventAnswer, app_key};
+use crate::host::follow::Follower;
 use crate::observe::url;
 
 /// Above what the host itself waits: the longest timeout is the user's.
@@ -86,13 +87,30 @@ fn value(body: &[u8]) -> Value {
     }
 }
 
+/// How long new lines may wait to be seen.
+const LOOK: Duration = Duration::from_millis(100);
+
 pub(crate) async fn logs(local: &Local, stage: &Stage, query: LogQuery) -> Result<Vec<LogLine>> {
     local.deployed(stage)?;
     let mut parameters = Vec::new();
     parameters.extend(query.function.map(|name| format!("function={}", percent_encode(&name))));
     parameters.extend(query.limit.map(|limit| format!("limit={limit}")));
+    parameters.extend(query.since.map(|time| format!("since={}", rfc3339(time))));
+    parameters.extend(query.request.map(|id| format!("request={}", percent_encode(&id))));
     let path = app_path(&app_key(stage)?, &format!("/logs?{}", parameters.join("&")));
     local.control.get(&path).await
+}
+
+/// The host is asked once, which says whether there is such a function, and starts it if it had ended. Then the files
+/// are read: they outlive it.
+pub(crate) async fn follow(local: &Local, stage: &Stage, query: LogQuery, take: &mut Take<'_>) -> Result<()> {
+    logs(local, stage, LogQuery { limit: Some(0), ..query.clone() }).await?;
+    let directory = local.control.paths.app(&app_key(stage)?).join("logs");
+    let mut follower = Follower::new(directory, query);
+    loop {
+        follower.poll().map_err(crate::error::io("cannot read the logs"))?.into_iter().for_each(&mut *take);
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 pub(crate) async fn status(local: &Local, stage: &Stage) -> Result<Vec<Status>> {

@@ -5,18 +5,20 @@ use xcloud_core::spec::FunctionSpec;
 use xcloud_deploy::plan::diff;
 use xcloud_deploy::{Desired, Observed, Plan, Resource};
 
-use crate::observe::{function_resource, queue_resource};
+use crate::config::Durability;
+use crate::observe::{function_resource, queue_resource, table_resource};
 
-/// Compares. Queues come first, so that a function's queue is there before it.
-pub(crate) fn plan(desired: &Desired, observed: &Observed) -> Plan {
+/// Compares. Queues and tables come first, so that a function's are there before it.
+pub(crate) fn plan(desired: &Desired, observed: &Observed, durability: Option<Durability>) -> Plan {
     let binary = desired.artifact.as_ref().map_or("", |artifact| &artifact.binary.sha256);
-    let queues = desired.spec.queues.iter().map(|name| queue_resource(name, false));
+    let queues = desired.spec.queues.iter().map(|name| queue_resource(name, durability, false));
+    let tables = desired.spec.tables.iter().map(|name| table_resource(name, durability, false));
     let functions = desired.spec.functions.iter().map(|function| {
         let mut wanted = function_resource(function, binary);
         unset(&mut wanted, function, observed);
         wanted
     });
-    let wanted: Vec<_> = queues.chain(functions).collect();
+    let wanted: Vec<_> = queues.chain(tables).chain(functions).collect();
     diff("local", &wanted, &observed.resources, desired.delete_data)
 }
 
@@ -37,7 +39,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::host::api::{AppView, Manifest, QueueView};
+    use crate::host::api::{AppView, Manifest, QueueView, TableView};
     use crate::observe::observed;
     use xcloud_core::spec::{Settings, Spec, TriggerSpec};
     use xcloud_deploy::{Action, Artifact, Binary, Stage};
@@ -49,6 +51,7 @@ mod tests {
             name: name.to_owned(),
             trigger,
             sends: Vec::new(),
+            tables: Vec::new(),
             settings: Settings { env: env.clone(), ..Settings::default() },
         };
         Spec {
@@ -58,6 +61,7 @@ mod tests {
                 function("fulfil", TriggerSpec::Queue { queue: "placed".to_owned(), batch: None }),
             ],
             queues: vec!["placed".to_owned()],
+            tables: vec!["totals".to_owned()],
             ..Spec::default()
         }
     }
@@ -72,20 +76,27 @@ mod tests {
     }
 
     fn view(spec: Spec, waiting: u64) -> AppView {
-        let Spec { functions, queues, .. } = spec;
+        let Spec { functions, queues, tables, .. } = spec;
         let view = |name: &String| QueueView { name: name.clone(), waiting, dead: 0 };
         AppView {
             version: 1,
             port: Some(8700),
             queues: queues.iter().map(view).collect(),
+            tables: tables.iter().map(|name| TableView { name: name.clone(), rows: waiting }).collect(),
             manifest: Some(Manifest {
                 package: "p".to_owned(),
                 binary_sha256: "a".to_owned(),
                 functions,
                 queues,
+                tables,
             }),
             functions: Vec::new(),
+            durability: Durability::Process,
         }
+    }
+
+    fn plan(desired: &Desired, observed: &Observed) -> Plan {
+        super::plan(desired, observed, None)
     }
 
     fn actions(plan: &Plan) -> Vec<(Action, &str)> {
@@ -101,6 +112,7 @@ mod tests {
         let fresh = plan(&desired(spec(), "a"), &Observed::default());
         let expected = [
             (Action::Create, "queue/placed"),
+            (Action::Create, "table/totals"),
             (Action::Create, "function/http"),
             (Action::Create, "function/fulfil"),
         ];
@@ -111,7 +123,7 @@ mod tests {
     fn a_new_binary_updates_every_function() {
         let plan = plan(&desired(spec(None), "b"), &observed(&view(spec(None), 0)));
         assert_eq!(plan.count(Action::Update), 2);
-        assert_eq!(plan.changes[1].fields[0].path, "binary_sha256");
+        assert_eq!(plan.changes[2].fields[0].path, "binary_sha256");
     }
 
     #[test]
@@ -119,11 +131,19 @@ mod tests {
         let now = observed(&view(spec(Some(&[("LOG", "info")])), 0));
         assert!(plan(&desired(spec(None), "a"), &now).is_empty());
         let emptied = plan(&desired(spec(Some(&[])), "a"), &now);
-        let field = &emptied.changes[1].fields[0];
+        let field = &emptied.changes[2].fields[0];
         assert_eq!(
             (field.path.as_str(), &field.before, &field.after),
             ("env.LOG", &"info".into(), &Value::Null)
         );
+    }
+
+    #[test]
+    fn durability_is_left_alone_unless_it_is_configured() {
+        let now = observed(&view(spec(None), 0));
+        assert!(super::plan(&desired(spec(None), "a"), &now, Some(Durability::Process)).is_empty());
+        let plan = super::plan(&desired(spec(None), "a"), &now, Some(Durability::Fsync));
+        assert_eq!((plan.count(Action::Update), plan.changes[0].fields[0].path.as_str()), (2, "durability"));
     }
 
     #[test]
@@ -132,6 +152,6 @@ mod tests {
         nothing.artifact = None;
         let kept = plan(&nothing, &observed(&view(spec(None), 1)));
         assert_eq!(kept.changes.last().map(|c| c.action), Some(Action::Kept));
-        assert_eq!(plan(&nothing, &observed(&view(spec(None), 0))).count(Action::Delete), 3);
+        assert_eq!(plan(&nothing, &observed(&view(spec(None), 0))).count(Action::Delete), 4);
     }
 }

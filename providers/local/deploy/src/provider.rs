@@ -4,20 +4,21 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use xcloud_core::spec::{Settings, Spec};
+use xcloud_core::spec::Spec;
 use xcloud_core::{Error, ErrorKind, Result};
 use xcloud_deploy::{
-    Artifact, Binary, Capability, Desired, Finding, Invoke, Invoked, Level, LogLine, LogQuery, Observed,
-    Operate, Plan, Provider, Stage, Status, Step,
+    Artifact, Binary, Capability, Desired, Finding, Invoke, Invoked, LogLine, LogQuery, Observed, Operate,
+    Plan, Provider, Stage, Status, Step, Take,
 };
 
 use crate::client::{Control, app_path};
-use crate::config::Config;
+use crate::config::{Config, Durability};
 use crate::host::api::{AppView, app_key};
 
 /// The local provider. Talks to the host of its home directory, which it starts when it needs one.
 pub struct Local {
     pub(crate) control: Control,
+    pub(crate) durability: Option<Durability>,
     /// Versions that plans were made against, by app.
     bases: Mutex<HashMap<String, u64>>,
     uploads: Mutex<HashSet<(String, String)>>,
@@ -26,7 +27,8 @@ pub struct Local {
 impl Local {
     /// A provider for a host; contacts none before it is asked something.
     pub fn new(config: Config) -> Self {
-        Self { control: Control::new(config), bases: Mutex::default(), uploads: Mutex::default() }
+        let durability = config.durability;
+        Self { durability, control: Control::new(config), bases: Mutex::default(), uploads: Mutex::default() }
     }
 
     /// Fails when nothing is there: nobody needs a host to learn that.
@@ -81,24 +83,8 @@ impl Provider for Local {
         }
     }
 
-    fn check(&self, spec: &Spec) -> Vec<Finding> {
-        let finding = |function: &str, (setting, what): (&str, &str)| Finding {
-            provider: "local".to_owned(),
-            function: function.to_owned(),
-            level: Level::Warning,
-            code: format!("{}-not-enforced", setting.replace('_', "-")),
-            message: format!("`{setting}` is recorded, and not enforced by the local host: {what}"),
-        };
-        let of = |settings: &Settings| {
-            let asked = [
-                (settings.memory_mb, ("memory_mb", "a process may use what the machine has")),
-                (settings.min_instances, ("min_instances", "each function has one process")),
-                (settings.max_instances, ("max_instances", "each function has one process")),
-            ];
-            asked.into_iter().filter(|(value, _)| value.is_some()).map(|(_, text)| text).collect::<Vec<_>>()
-        };
-        let functions = spec.functions.iter();
-        functions.flat_map(|f| of(&f.settings).into_iter().map(|text| finding(&f.name, text))).collect()
+    fn check(&self, stage: &Stage, spec: &Spec) -> Vec<Finding> {
+        crate::check::check(stage, spec)
     }
 
     fn package(&self, stage: &Stage, binary: &Binary, spec: &Spec) -> Result<Artifact> {
@@ -120,7 +106,7 @@ impl Provider for Local {
     }
 
     fn plan(&self, desired: &Desired, observed: &Observed) -> Plan {
-        crate::plan::plan(desired, observed)
+        crate::plan::plan(desired, observed, self.durability)
     }
 
     async fn apply(&self, step: &Step<'_>) -> Result<()> {
@@ -144,6 +130,10 @@ impl Operate for Local {
 
     async fn logs(&self, stage: &Stage, query: LogQuery) -> Result<Vec<LogLine>> {
         crate::operate::logs(self, stage, query).await
+    }
+
+    async fn follow(&self, stage: &Stage, query: LogQuery, take: &mut Take<'_>) -> Result<()> {
+        crate::operate::follow(self, stage, query, take).await
     }
 
     async fn status(&self, stage: &Stage) -> Result<Vec<Status>> {

@@ -5,6 +5,8 @@ use xcloud_core::spec::FunctionSpec;
 use xcloud_core::{Error, ErrorKind, Result};
 use xcloud_deploy::Stage;
 
+use crate::config::Durability;
+
 /// First part of every path; another number is another, incompatible language.
 pub(crate) const VERSION: &str = "/v1";
 /// The largest package that the host takes.
@@ -17,6 +19,12 @@ pub(crate) struct HostInfo {
     pub(crate) build: String,
     pub(crate) pid: u32,
     pub(crate) version: String,
+    /// The keys of its apps.
+    #[serde(default)]
+    pub(crate) apps: Vec<String>,
+    /// Messages in all their queues.
+    #[serde(default)]
+    pub(crate) messages: u64,
 }
 
 /// What is deployed, or is to be.
@@ -28,6 +36,8 @@ pub(crate) struct Manifest {
     pub(crate) binary_sha256: String,
     pub(crate) functions: Vec<FunctionSpec>,
     pub(crate) queues: Vec<String>,
+    #[serde(default)]
+    pub(crate) tables: Vec<String>,
 }
 
 /// A request to put a manifest into service.
@@ -38,6 +48,9 @@ pub(crate) struct Publish {
     /// The version that the plan was made against: another one means that someone else deployed meanwhile.
     pub(crate) base: u64,
     pub(crate) delete_data: bool,
+    /// What acknowledgements survive; absent: as it is.
+    #[serde(default)]
+    pub(crate) durability: Option<Durability>,
 }
 
 /// An app as it is.
@@ -49,6 +62,11 @@ pub(crate) struct AppView {
     pub(crate) manifest: Option<Manifest>,
     pub(crate) functions: Vec<FunctionView>,
     pub(crate) queues: Vec<QueueView>,
+    #[serde(default)]
+    pub(crate) tables: Vec<TableView>,
+    /// What acknowledgements survive.
+    #[serde(default)]
+    pub(crate) durability: Durability,
 }
 
 /// A function as it is.
@@ -68,6 +86,13 @@ pub(crate) struct QueueView {
     pub(crate) waiting: u64,
     /// Messages put aside.
     pub(crate) dead: u64,
+}
+
+/// A table as it is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct TableView {
+    pub(crate) name: String,
+    pub(crate) rows: u64,
 }
 
 /// The answer to an invoke of an event function.

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use xcloud_core::spec::{FunctionSpec, HTTP_FUNCTION, Settings, TriggerSpec};
 use xcloud_core::{Error, ErrorKind, Result};
 
-use super::api::{AppView, Manifest, Publish, QueueView, is_name};
+use super::api::{AppView, Manifest, Publish, QueueView, TableView, is_name};
 use super::deployment::{Deployment, Place};
 use super::front::{self, Front};
 use super::release;
@@ -29,6 +29,8 @@ pub(crate) struct Record {
     pub(crate) manifest: Option<Manifest>,
     #[serde(default)]
     pub(crate) queues: BTreeSet<String>,
+    #[serde(default)]
+    pub(crate) tables: BTreeSet<String>,
 }
 
 /// One app.
@@ -37,6 +39,7 @@ pub(crate) struct App {
     record: Mutex<Record>,
     current: watch::Sender<Option<Arc<Deployment>>>,
     front: Mutex<Option<Front>>,
+    offered: Mutex<Option<tokio::net::TcpListener>>,
     /// One change at a time; a second one is refused, not queued.
     changing: tokio::sync::Mutex<()>,
 }
@@ -49,6 +52,7 @@ impl App {
             record: Mutex::new(record),
             current: watch::Sender::new(None),
             front: Mutex::new(None),
+            offered: Mutex::new(None),
             changing: tokio::sync::Mutex::new(()),
         })
     }
@@ -70,14 +74,17 @@ impl App {
     pub(crate) fn view(&self) -> AppView {
         let record = self.record();
         let queue = |name: &String| {
-            let counts = self.place.store.counts(&self.place.queue(name));
+            let counts = self.place.store.counts(name);
             QueueView { name: name.clone(), waiting: counts.waiting, dead: counts.dead }
         };
+        let table = |name: &String| TableView { name: name.clone(), rows: self.place.store.rows(name) };
         AppView {
             version: record.version,
             port: record.port,
             queues: record.queues.iter().map(queue).collect(),
+            tables: record.tables.iter().map(table).collect(),
             functions: self.current().map(|d| d.functions()).unwrap_or_default(),
+            durability: self.place.store.durability().unwrap_or_default(),
             manifest: record.manifest,
         }
     }
@@ -132,6 +139,21 @@ impl App {
         Ok(())
     }
 
+    /// What its front is to listen on, once it has one.
+    pub(crate) fn offer(&self, listener: tokio::net::TcpListener) {
+        *lock(&self.offered) = Some(listener);
+    }
+
+    /// Makes a table, if it is not there.
+    pub(crate) fn create_table(&self, name: &str) -> Result<()> {
+        let _changing = self.change()?;
+        let mut record = self.record();
+        if record.tables.insert(name.to_owned()) {
+            self.save(record)?;
+        }
+        Ok(())
+    }
+
     /// Puts a manifest into service: starts its processes beside the old ones, and only when all are ready writes it
     /// down, switches, and lets the old ones end. When anything fails before, what served before still serves.
     /// `taken` are the ports of the other apps.
@@ -150,9 +172,11 @@ impl App {
         let listener = self.listener(&record, &manifest, taken).await?;
         let version = record.version + 1;
         let deployment = Arc::new(Deployment::start(&self.place, manifest.clone(), version).await?);
-        let obsolete = obsolete(&record.queues, &manifest);
+        let old_queues = obsolete(&record.queues, &manifest.queues);
+        let old_tables = obsolete(&record.tables, &manifest.tables);
         record.version = version;
         record.queues.extend(manifest.queues.iter().cloned());
+        record.tables.extend(manifest.tables.iter().cloned());
         if let Some((port, _)) = &listener {
             record.port = Some(*port);
         }
@@ -162,11 +186,12 @@ impl App {
             return Err(error);
         }
         self.switch(Some(deployment), listener.map(|(_, listener)| listener), Some(manifest.package))?;
-        self.remove_queues(obsolete, publish.delete_data).await?;
+        self.remove_queues(old_queues, publish.delete_data).await?;
+        self.remove_tables(old_tables, publish.delete_data).await?;
         Ok(version)
     }
 
-    /// Ends everything; queues that hold messages are kept unless `delete_data`. True when nothing is left.
+    /// Ends everything; queues and tables that hold something are kept unless `delete_data`. True when nothing is left.
     pub(crate) async fn destroy(&self, delete_data: bool) -> Result<bool> {
         let _changing = self.change()?;
         let mut record = self.record();
@@ -181,7 +206,9 @@ impl App {
             old.stop().await;
         }
         self.remove_queues(record.queues.into_iter().collect(), delete_data).await?;
-        let empty = self.record().queues.is_empty();
+        self.remove_tables(record.tables.into_iter().collect(), delete_data).await?;
+        let left = self.record();
+        let empty = left.queues.is_empty() && left.tables.is_empty();
         if empty {
             let directory = &self.place.directory;
             std::fs::remove_dir_all(directory)
@@ -212,6 +239,9 @@ impl App {
         let wanted = manifest.functions.iter().any(|f| f.name == HTTP_FUNCTION);
         if !wanted || lock(&self.front).is_some() {
             return Ok(None);
+        }
+        if let Some(listener) = lock(&self.offered).take() {
+            return Ok(Some((listener.local_addr()?.port(), listener)));
         }
         front::bind(record.port, taken).await.map(Some)
     }
@@ -248,13 +278,24 @@ impl App {
 
     async fn remove_queues(&self, names: Vec<String>, delete_data: bool) -> Result<()> {
         for name in names {
-            let queue = self.place.queue(&name);
-            let counts = self.place.store.counts(&queue);
+            let counts = self.place.store.counts(&name);
             if delete_data || (counts.waiting == 0 && counts.dead == 0) {
                 let mut record = self.record();
                 record.queues.remove(&name);
                 self.save(record)?;
-                self.place.store.clear(&queue).await?;
+                self.place.store.clear(&name).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn remove_tables(&self, names: Vec<String>, delete_data: bool) -> Result<()> {
+        for name in names {
+            if delete_data || self.place.store.rows(&name) == 0 {
+                let mut record = self.record();
+                record.tables.remove(&name);
+                self.save(record)?;
+                self.place.store.empty(&name).await?;
             }
         }
         Ok(())
@@ -294,11 +335,11 @@ fn merge(mut manifest: Manifest, old: Option<&Manifest>) -> Manifest {
 }
 
 fn validate(manifest: &Manifest, place: &Place) -> Result<()> {
-    let names = manifest.functions.iter().map(|f| &f.name).chain(&manifest.queues);
+    let names = manifest.functions.iter().map(|f| &f.name).chain(&manifest.queues).chain(&manifest.tables);
     if let Some(bad) = names.clone().find(|name| !is_name(name)) {
         return Err(Error::new(
             ErrorKind::Config,
-            format!("{bad:?} cannot be the name of a function or queue"),
+            format!("{bad:?} cannot be the name of a function, queue or table"),
         ));
     }
     for function in &manifest.functions {
@@ -312,6 +353,11 @@ fn validate(manifest: &Manifest, place: &Place) -> Result<()> {
                 format!("function `{}` names queue `{missing}`, which the Spec does not list", function.name);
             return Err(Error::new(ErrorKind::Config, message));
         }
+        if let Some(missing) = function.tables.iter().find(|table| !manifest.tables.contains(table)) {
+            let message =
+                format!("function `{}` names table `{missing}`, which the Spec does not list", function.name);
+            return Err(Error::new(ErrorKind::Config, message));
+        }
     }
     if !release::directory(&place.directory, &manifest.package).exists() {
         return Err(Error::not_found(format!("package {} was not uploaded", manifest.package)));
@@ -319,8 +365,8 @@ fn validate(manifest: &Manifest, place: &Place) -> Result<()> {
     Ok(())
 }
 
-fn obsolete(queues: &BTreeSet<String>, manifest: &Manifest) -> Vec<String> {
-    queues.iter().filter(|queue| !manifest.queues.contains(queue)).cloned().collect()
+fn obsolete(names: &BTreeSet<String>, wanted: &[String]) -> Vec<String> {
+    names.iter().filter(|name| !wanted.contains(name)).cloned().collect()
 }
 
 /// Reads a record; `None` when there is none.

@@ -7,14 +7,16 @@ use http::{Method, Request, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use xcloud_core::spec::TriggerSpec;
-use xcloud_core::text::{form_decode, percent_decode};
+use xcloud_core::text::{form_decode, parse_rfc3339, percent_decode};
 use xcloud_core::{Error, Response, Result};
+use xcloud_deploy::LogQuery;
 use xcloud_local::host::{Answer, Call};
 use xcloud_serve::parts::request_id;
 
 use super::api::{EventAnswer, Publish, VERSION, app_key, is_digest, is_name};
+use super::follow::Follower;
+use super::release;
 use super::state::Host;
-use super::{logs, release};
 use crate::error::{json as answer_json, response as refuse};
 
 /// Lines in one answer, when the question does not say.
@@ -36,7 +38,7 @@ async fn route(host: &Arc<Host>, request: Request<Bytes>) -> Result<Response> {
     let rest = path.strip_prefix(VERSION).ok_or_else(unknown)?;
     let segments: Vec<&str> = rest.split('/').skip(1).collect();
     match (&parts.method, segments.as_slice()) {
-        (&Method::GET, ["host"]) => ok(&host.info),
+        (&Method::GET, ["host"]) => ok(&host.describe()),
         (&Method::POST, ["host", "stop"]) => {
             host.stop.send_replace(true);
             ok(&json!({}))
@@ -49,6 +51,13 @@ async fn route(host: &Arc<Host>, request: Request<Bytes>) -> Result<Response> {
             host.app_or_new(key)?.create_queue(name)?;
             ok(&json!({}))
         }
+        (&Method::PUT, ["apps", key, "tables", name]) if is_name(name) => {
+            host.app_or_new(key)?.create_table(name)?;
+            ok(&json!({}))
+        }
+        (_, ["apps", key, "queues", rest @ ..]) => {
+            super::queues::answer(&*host.app(key)?, &parts.method, rest, query).await
+        }
         (&Method::POST, ["apps", key, "publish"]) => publish(host, key, &body).await,
         (&Method::GET, ["apps", key, "logs"]) => read_logs(host, key, query),
         (&Method::POST, ["apps", key, "functions", name, "invoke"]) => invoke(host, key, name, body).await,
@@ -56,7 +65,7 @@ async fn route(host: &Arc<Host>, request: Request<Bytes>) -> Result<Response> {
     }
 }
 
-fn ok(value: &impl serde::Serialize) -> Result<Response> {
+pub(super) fn ok(value: &impl serde::Serialize) -> Result<Response> {
     Ok(answer_json(StatusCode::OK, value))
 }
 
@@ -65,7 +74,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
         .map_err(|e| Error::bad_request(format!("the request is not understood: {e}")))
 }
 
-fn parameter(query: &str, name: &str) -> Option<String> {
+pub(super) fn parameter(query: &str, name: &str) -> Option<String> {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| form_decode(value).into_owned())
 }
@@ -104,6 +113,9 @@ async fn publish(host: &Arc<Host>, key: &str, body: &[u8]) -> Result<Response> {
         return Err(Error::bad_request("the stage is not that of the path"));
     }
     let (app, taken) = (host.app_or_new(key)?, host.ports_but(key));
+    if let Some(durability) = publish.durability {
+        app.place().store.set_durability(durability).await?;
+    }
     let published = tokio::spawn(async move { app.publish(publish, &taken).await });
     let version = published.await.map_err(|e| Error::handler(e.to_string()))??;
     ok(&json!({ "version": version }))
@@ -119,8 +131,10 @@ fn read_logs(host: &Host, key: &str, query: &str) -> Result<Response> {
             return Err(no_function(key, name));
         }
     }
-    let limit = parameter(query, "limit").and_then(|n| n.parse().ok()).unwrap_or(DEFAULT_LINES);
-    let lines = logs::read(&app.place().logs(), function.as_deref(), limit);
+    let since = parameter(query, "since").and_then(|time| parse_rfc3339(&time));
+    let limit = parameter(query, "limit").and_then(|n| n.parse().ok()).or(Some(DEFAULT_LINES));
+    let query = LogQuery { function, limit, since, request: parameter(query, "request") };
+    let lines = Follower::new(app.place().logs(), query).poll();
     ok(&lines.map_err(crate::error::io("cannot read the logs"))?)
 }
 

@@ -1,4 +1,4 @@
-//! The data socket: where functions send messages. They are given this socket and not the control socket.
+//! The data socket: where functions send messages and keep rows. They are given this socket and not the control socket.
 
 use std::sync::Arc;
 
@@ -9,35 +9,56 @@ use xcloud_core::{Error, ErrorKind, Response, Result};
 use xcloud_local::binding::MAX_MESSAGE;
 use xcloud_local::sender::{Sent, Stored};
 
+use super::rows;
 use super::state::Host;
 use crate::error::{json, response as refuse};
 
-/// Answers one request. 200 means that all its messages are on disk.
+/// Answers one request. A 2xx means that it is kept.
 pub(crate) async fn answer(host: Arc<Host>, request: Request<Bytes>) -> Response {
-    match send(&host, &request).await {
-        Ok(ids) => json(StatusCode::OK, &Stored { ids }),
-        Err(error) => refuse(&error),
+    route(&host, &request).await.unwrap_or_else(|error| refuse(&error))
+}
+
+async fn route(host: &Host, request: &Request<Bytes>) -> Result<Response> {
+    let target = target(request.uri().path()).ok_or_else(unknown)?;
+    let app = host.app(&target.app)?;
+    match (&*target.kind, &target.key) {
+        ("queues", None) if request.method() == Method::POST => {
+            let known = app.record().queues.contains(&target.name);
+            if !known {
+                let message = format!("app {} has no queue `{}`", app.place().key, target.name);
+                return Err(Error::not_found(message));
+            }
+            let ids = app.place().store.send(&target.name, messages(request.body())?).await?;
+            Ok(json(StatusCode::OK, &Stored { ids }))
+        }
+        ("tables", key) => rows::answer(&app, &target.name, key.as_deref(), request).await,
+        _ => Err(unknown()),
     }
 }
 
-async fn send(host: &Host, request: &Request<Bytes>) -> Result<Vec<String>> {
-    let (app, queue) = target(request)?;
-    let app = host.app(&app)?;
-    let known = app.record().queues.contains(&queue);
-    if !known {
-        return Err(Error::not_found(format!("app {} has no queue `{queue}`", app.place().key)));
-    }
-    app.place().store.send(&app.place().queue(&queue), messages(request.body())?).await
+fn unknown() -> Error {
+    Error::not_found("this socket takes POST /v1/queues/<app>/<queue> and /v1/tables/<app>/<table>[/<key>]")
 }
 
-/// App and queue of `POST /v1/queues/<app>/<queue>`.
-fn target(request: &Request<Bytes>) -> Result<(String, String)> {
-    let text = |part: &str| String::from_utf8(percent_decode(part).into_owned()).ok();
-    let path = request.uri().path().strip_prefix("/v1/queues/").and_then(|rest| rest.split_once('/'));
-    match path.and_then(|(app, queue)| Some((text(app)?, text(queue)?))) {
-        Some(target) if request.method() == Method::POST => Ok(target),
-        _ => Err(Error::not_found("this socket takes POST /v1/queues/<app>/<queue>")),
-    }
+/// What a path is about: `/v1/queues/<app>/<name>`, `/v1/tables/<app>/<name>[/<key>]`.
+#[derive(Debug, PartialEq, Eq)]
+struct Target {
+    kind: String,
+    app: String,
+    name: String,
+    key: Option<String>,
+}
+
+fn target(path: &str) -> Option<Target> {
+    let mut parts = path.strip_prefix("/v1/")?.split('/');
+    let mut next = || parts.next().map(|part| String::from_utf8(percent_decode(part).into_owned()));
+    let target = Target {
+        kind: next()?.ok()?,
+        app: next()?.ok()?,
+        name: next()?.ok()?,
+        key: next().transpose().ok()?,
+    };
+    parts.next().is_none().then_some(target)
 }
 
 /// The messages of a send.
@@ -66,17 +87,24 @@ mod tests {
         assert_eq!(messages(br#"{"messages":["e30=",""]}"#).unwrap(), ["{}", ""]);
         assert!(messages(br#"{"messages":["e30=","?"]}"#).unwrap_err().message().contains("message 1"));
         assert!(messages(b"[]").is_err());
-        let request = |method: &str, path: &str| {
-            target(&Request::builder().method(method).uri(path).body(Bytes::new()).unwrap())
+        let of = |path: &str| target(path).map(|t| (t.kind, t.app, t.name, t.key));
+        let found = |kind: &str, key: Option<&str>| {
+            Some((kind.to_owned(), "a.b".to_owned(), "q".to_owned(), key.map(str::to_owned)))
         };
-        assert_eq!(request("POST", "/v1/queues/a.b/q").unwrap(), ("a.b".to_owned(), "q".to_owned()));
-        assert!(request("GET", "/v1/queues/a.b/q").is_err() && request("POST", "/v1/host/stop").is_err());
+        assert_eq!(of("/v1/queues/a.b/q"), found("queues", None));
+        assert_eq!(of("/v1/tables/a.b/q/k%2F1"), found("tables", Some("k/1")));
+        for bad in ["/v1/queues/a.b", "/v2/queues/a.b/q", "/v1/tables/a.b/q/k/more", "/v1/tables/%ff/q", "/"]
+        {
+            assert_eq!(of(bad), None, "{bad}");
+        }
     }
 
     proptest! {
         #[test]
         fn no_send_makes_it_panic(body in proptest::collection::vec(any::<u8>(), 0..300), text in ".*") {
             drop(messages(&body));
+            drop(target(&text));
+            drop(target(&format!("/v1/tables/{text}")));
             drop(messages(serde_json::json!({ "messages": [text] }).to_string().as_bytes()));
         }
     }

@@ -22,6 +22,8 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(300);
 /// Before trying again when the function does not start or the store fails.
 const TROUBLE: Duration = Duration::from_secs(1);
+/// Above the time that a delivery takes at most, for what the host itself does.
+const MARGIN: Duration = Duration::from_secs(10);
 /// Nothing is late by more than this, should the clock be set back.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
@@ -40,9 +42,9 @@ pub(crate) struct Delivery {
 impl Delivery {
     /// Delivers until it is stopped, and ends a delivery that it has begun.
     pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
-        let mut changes = self.store.changes(&self.queue);
         while !*stop.borrow() {
-            changes.borrow_and_update();
+            // Before the look: what comes after it wakes.
+            let changes = self.store.changes(&self.queue);
             let pause = match self.step().await {
                 Ok(Step::Delivered) => continue,
                 Ok(Step::Stopped) => return,
@@ -54,14 +56,16 @@ impl Delivery {
             };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                _ = changes.changed() => {}
+                () = changed(changes) => {}
                 () = asked_to(&mut stop) => return,
             }
         }
     }
 
     async fn step(&self) -> Result<Step> {
-        let claim = self.store.claim(&self.queue, self.batch).await?;
+        // Waiting for a process and the call each take this at most; what is not settled by then was forgotten.
+        let visibility = 2 * (self.runner.timeout() + GRACE) + MARGIN;
+        let claim = self.store.claim(&self.queue, self.batch, visibility).await?;
         if claim.messages.is_empty() {
             return Ok(Step::Nothing(claim.next));
         }
@@ -75,7 +79,7 @@ impl Delivery {
                     TROUBLE
                 })
                 .await;
-                self.store.unclaim(&self.queue, &claim.messages);
+                self.store.unclaim(&self.queue, &claim);
                 return Ok(if error.kind() == ErrorKind::Conflict { Step::Stopped } else { Step::Delivered });
             }
         };
@@ -97,13 +101,21 @@ impl Delivery {
                 self.runner.note(&format!("message {id} of queue {} is put aside: {why}", self.queue));
             }
         }
-        self.store.settle(&self.queue, &fates).await?;
+        self.store.settle(&self.queue, claim.receipt, &fates).await?;
         Ok(Step::Delivered)
     }
 
     fn broken(&self, error: String) -> Answer<Vec<WireFailure>> {
         self.runner.note(&format!("a batch of queue {} comes again: {error}", self.queue));
         Answer::Failed(xcloud_local::binding::WireError { error, settlement: WireSettlement::Retry })
+    }
+}
+
+/// Resolves when the queue may have something new. A store that does not open has nothing.
+async fn changed(changes: Result<watch::Receiver<()>>) {
+    match changes {
+        Ok(mut changes) => drop(changes.changed().await),
+        Err(_) => std::future::pending().await,
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use xcloud_core::spec::{FunctionSpec, HTTP_FUNCTION, TriggerSpec};
 use xcloud_core::{Error, Result, env};
 use xcloud_local::binding::{DEFAULT_BATCH, DEFAULT_MAX_ATTEMPTS, DEFAULT_TIMEOUT_SECONDS, ENTRY};
-use xcloud_local::sender;
+use xcloud_local::{sender, table};
 
 use crate::config::Paths;
 
@@ -33,20 +33,15 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    pub(crate) fn new(paths: &Paths, key: &str, store: Store) -> Self {
+    pub(crate) fn new(paths: &Paths, key: &str) -> Self {
         Self {
             key: key.to_owned(),
             directory: paths.app(key),
             run: paths.run().to_owned(),
             data_socket: paths.data(),
-            store,
+            store: Store::new(paths.store(key)),
             logs: Arc::default(),
         }
-    }
-
-    /// A queue's name in the store.
-    pub(crate) fn queue(&self, name: &str) -> String {
-        format!("{}/{name}", self.key)
     }
 
     /// The directory of the app's logs.
@@ -137,7 +132,7 @@ impl Deployment {
             };
             let delivery = Delivery {
                 store: place.store.clone(),
-                queue: place.queue(queue),
+                queue: queue.clone(),
                 function: function.name.clone(),
                 runner,
                 batch: usize::try_from(batch.unwrap_or(DEFAULT_BATCH).max(1)).unwrap_or(usize::MAX),
@@ -209,6 +204,10 @@ fn blueprint(place: &Place, manifest: &Manifest, function: &FunctionSpec, versio
     for queue in &function.sends {
         let binding = sender::binding(&place.key, queue, &place.data_socket);
         environment.push((env::queue_var(queue), binding));
+    }
+    for table in &function.tables {
+        let binding = table::binding(&place.key, table, &place.data_socket);
+        environment.push((env::table_var(table), binding));
     }
     Ok(Blueprint {
         program: program(&place.directory, manifest),

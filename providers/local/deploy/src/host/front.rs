@@ -21,7 +21,7 @@ use super::asked_to;
 use super::deployment::Deployment;
 
 /// The first port that an app gets.
-const FIRST_PORT: u16 = 8700;
+const FIRST_PORT: u16 = xcloud_local::binding::FIRST_PORT;
 const LAST_PORT: u16 = 9699;
 /// What a client waits for a process that is starting.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -11,6 +11,17 @@ pub(crate) fn describe(pid: Pid) -> String {
     format!("{pid} {}", start_time(pid).unwrap_or_default())
 }
 
+/// What [`describe`] says of this process.
+pub(crate) fn myself() -> String {
+    i32::try_from(std::process::id()).ok().and_then(Pid::from_raw).map(describe).unwrap_or_default()
+}
+
+/// Whether the process that wrote this of itself still runs.
+pub(crate) fn is_running(text: &str) -> bool {
+    // One that has ended stays in the list until its parent, or whoever took it over, has looked.
+    same_process(text).is_some_and(|pid| state(pid.as_raw_nonzero().get()).is_some_and(|state| state != "Z"))
+}
+
 /// Kills what pid files in the directory name, and empties the directory.
 pub(crate) fn clear(run: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(run)? {
@@ -38,9 +49,19 @@ fn same_process(text: &str) -> Option<Pid> {
 /// In clock ticks since boot: field 22 of `/proc/<pid>/stat`, where the second field, in parentheses, may hold spaces.
 /// Systems without it rely on the closing of standard input.
 fn start_time(pid: i32) -> Option<u64> {
+    stat(pid, 19)?.parse().ok()
+}
+
+/// `R`, `S`, … and `Z` for one that has ended.
+fn state(pid: i32) -> Option<String> {
+    stat(pid, 0)
+}
+
+/// A field of `/proc/<pid>/stat`, counted from the third.
+fn stat(pid: i32, field: usize) -> Option<String> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, after) = stat.rsplit_once(')')?;
-    after.split_whitespace().nth(19)?.parse().ok()
+    after.split_whitespace().nth(field).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -52,6 +73,7 @@ mod tests {
         let me = i32::try_from(std::process::id()).unwrap();
         let text = describe(Pid::from_raw(me).unwrap());
         assert_eq!(same_process(&text), Pid::from_raw(me));
+        assert!(is_running(&myself()) && !is_running(&format!("{me} 1")));
         assert_eq!(same_process(&format!("{me} 1")), None);
         for bad in ["", "x", "1", "-1 5", "99999999999 1", &format!("{me} ")] {
             assert_eq!(same_process(bad), None, "{bad:?}");

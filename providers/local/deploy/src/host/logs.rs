@@ -1,9 +1,8 @@
 //! Log files: one per function of an app, JSON lines, bounded.
 
-use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::Write;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
@@ -38,6 +37,7 @@ impl Log {
             function: self.function.clone(),
             stream: stream.to_owned(),
             line: line.to_owned(),
+            request_id: request_id(line),
         };
         let Ok(mut bytes) = serde_json::to_vec(&line) else { return };
         bytes.push(b'\n');
@@ -58,13 +58,21 @@ impl Log {
     }
 
     fn open(&self) -> Option<(File, u64)> {
-        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&self.path).ok()?;
+        let mut options = OpenOptions::new();
+        let mut file = options.create(true).read(true).append(true).mode(0o600).open(&self.path).ok()?;
         let size = file.metadata().ok()?.len();
+        let mut last = [b'\n'];
+        file.read_at(&mut last, size.checked_sub(1).unwrap_or(size)).ok()?;
+        // The host was killed while it wrote a line: the next one is to be a line of its own.
+        if last != *b"\n" {
+            file.write_all(b"\n").ok()?;
+        }
         Some((file, size))
     }
 }
 
-fn older(path: &Path) -> PathBuf {
+/// Where a file is put aside.
+pub(crate) fn older(path: &Path) -> PathBuf {
     path.with_extension("log.1")
 }
 
@@ -95,40 +103,14 @@ pub(crate) async fn lines(pipe: impl AsyncRead + Unpin, take: impl Fn(&str)) {
     }
 }
 
-/// The newest `limit` lines of one function or all, oldest first.
-pub(crate) fn read(directory: &Path, function: Option<&str>, limit: usize) -> std::io::Result<Vec<LogLine>> {
-    let mut functions: BTreeMap<String, Vec<LogLine>> = BTreeMap::new();
-    let entries = match std::fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(e),
-    };
-    for entry in entries {
-        let path = entry?.path();
-        let name = path.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_suffix(".log"));
-        let Some(name) = name.filter(|n| function.is_none_or(|f| f == *n)) else { continue };
-        let lines = functions.entry(name.to_owned()).or_default();
-        for file in [older(&path), path] {
-            read_file(&file, lines)?;
-        }
+/// The call that a line names: a function's own lines are JSON, in the dialect of the platform that it runs on.
+fn request_id(line: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        #[serde(alias = "requestId")]
+        request_id: Option<String>,
     }
-    let mut lines: Vec<LogLine> = functions.into_values().flatten().collect();
-    // Stable: lines of one function keep their order even when the clock was set back.
-    lines.sort_by(|a, b| a.time.cmp(&b.time));
-    Ok(lines.split_off(lines.len().saturating_sub(limit)))
-}
-
-fn read_file(path: &Path, lines: &mut Vec<LogLine>) -> std::io::Result<()> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(e),
-    };
-    for line in BufReader::new(file).split(b'\n') {
-        // A line that was being written when the host was killed is left out.
-        lines.extend(serde_json::from_slice::<LogLine>(&line?).ok());
-    }
-    Ok(())
+    line.starts_with('{').then(|| serde_json::from_str::<Named>(line).ok()?.request_id)?
 }
 
 #[cfg(test)]
@@ -139,23 +121,6 @@ mod tests {
         let path = std::env::temp_dir().join(format!("xcloud-logs-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         path
-    }
-
-    #[test]
-    fn lines_come_back_in_order_and_bounded() {
-        let path = directory("order");
-        let (http, fulfil) = (Log::new(&path, "http"), Log::new(&path, "fulfil"));
-        for i in 0..3 {
-            http.write("stdout", &format!("h{i}"));
-            fulfil.write("stderr", &format!("f{i}"));
-        }
-        let names = |function, limit| -> Vec<String> {
-            read(&path, function, limit).unwrap().into_iter().map(|l| l.line).collect()
-        };
-        assert_eq!(names(Some("http"), 2), ["h1", "h2"]);
-        assert_eq!(names(None, 100).len(), 6);
-        assert!(read(&path.join("nowhere"), None, 1).unwrap().is_empty());
-        std::fs::remove_dir_all(path).unwrap();
     }
 
     #[test]

@@ -7,10 +7,14 @@ mod control;
 mod data;
 mod delivery;
 mod deployment;
+pub(crate) mod embedded;
+pub(crate) mod follow;
 mod front;
 mod leftovers;
 mod logs;
+mod queues;
 mod release;
+mod rows;
 mod runner;
 mod state;
 mod store;
@@ -33,8 +37,8 @@ use xcloud_core::{Error, ErrorKind, Response, Result};
 use xcloud_serve::{Listener, Server, terminated};
 
 use self::api::{HostInfo, MAX_PACKAGE};
+pub(crate) use self::leftovers::is_running;
 use self::state::Host;
-use self::store::Store;
 use crate::config::Paths;
 
 /// How often the host looks whether it can still be reached.
@@ -67,20 +71,25 @@ fn log(line: &str) {
     drop(writeln!(std::io::stderr(), "{} {line}", rfc3339(SystemTime::now())));
 }
 
-fn run_alone(paths: Paths) -> Result<()> {
+/// The lock of a home directory; `None` when another host holds it.
+fn lock(paths: &Paths) -> Result<Option<File>> {
     paths.create()?;
     let path = paths.lock();
     let failed = || crate::error::io(format!("cannot lock {}", path.display()));
     let mut options = File::options();
     let file = options.create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(failed())?;
     match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Ok(()),
-        Err(TryLockError::Error(e)) => return Err(failed()(e)),
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(e)) => Err(failed()(e)),
     }
+}
+
+fn run_alone(paths: Paths) -> Result<()> {
+    let Some(file) = lock(&paths)? else { return Ok(()) };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(run(paths))?;
-    // Held to the end: the next host must not open the store before.
+    // Held to the end: the next host must not open a store before.
     drop(runtime);
     drop(file);
     Ok(())
@@ -88,21 +97,12 @@ fn run_alone(paths: Paths) -> Result<()> {
 
 async fn run(paths: Paths) -> Result<()> {
     let signal = terminated()?;
-    leftovers::clear(paths.run()).map_err(crate::error::io("cannot clear the run directory"))?;
-    let info = HostInfo {
-        build: build_of(&std::env::current_exe()?)?,
-        pid: std::process::id(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-    };
-    let store = Store::open(&paths.store())?;
-    let host = Host::new(paths, info, store);
-    let (control, data) = (listen(&host.paths.control())?, listen(&host.paths.data())?);
+    let alive = paths.alive();
+    // Whoever finds it later, and no host, knows that this one did not end by itself.
+    std::fs::write(&alive, leftovers::myself())
+        .map_err(crate::error::io("cannot write in the home directory"))?;
+    let (host, servers) = begin(paths).await?;
     log(&format!("host {} runs as process {}", host.info.build, host.info.pid));
-    let mut servers = JoinSet::new();
-    servers.spawn(serve(&host, data, MAX_SEND, data::answer));
-    host.restore().await?;
-    // After the restore: who gets an answer sees every app.
-    servers.spawn(serve(&host, control, MAX_PACKAGE, control::answer));
     let mut asked = host.stop.subscribe();
     let socket = host.paths.control();
     tokio::select! {
@@ -110,6 +110,33 @@ async fn run(paths: Paths) -> Result<()> {
         () = asked_to(&mut asked) => log("asked to end by a client"),
         () = unreachable(&socket) => log("the control socket is gone: nobody can reach this host"),
     }
+    end(&host, servers).await;
+    log("ended");
+    std::fs::remove_file(&alive).map_err(crate::error::io("cannot remove a file of the home directory"))
+}
+
+/// Opens the store, brings the apps back and listens. The lock must be held.
+async fn begin(paths: Paths) -> Result<(Arc<Host>, JoinSet<()>)> {
+    leftovers::clear(paths.run()).map_err(crate::error::io("cannot clear the run directory"))?;
+    let info = HostInfo {
+        build: build_of(&std::env::current_exe()?)?,
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        apps: Vec::new(),
+        messages: 0,
+    };
+    let host = Host::new(paths, info);
+    let (control, data) = (listen(&host.paths.control())?, listen(&host.paths.data())?);
+    let mut servers = JoinSet::new();
+    servers.spawn(serve(&host, data, MAX_SEND, data::answer));
+    host.restore().await?;
+    // After the restore: who gets an answer sees every app.
+    servers.spawn(serve(&host, control, MAX_PACKAGE, control::answer));
+    Ok((host, servers))
+}
+
+/// Lets every call on its way end, then every process.
+async fn end(host: &Host, mut servers: JoinSet<()>) {
     host.stop.send_replace(true);
     let mut ending = JoinSet::new();
     for app in host.apps() {
@@ -117,8 +144,6 @@ async fn run(paths: Paths) -> Result<()> {
     }
     ending.join_all().await;
     servers.abort_all();
-    log("ended");
-    Ok(())
 }
 
 /// Resolves when the value turns true, or nobody is left to turn it.

@@ -46,6 +46,30 @@ pub(crate) fn store(app: &Path, digest: &str, package: &[u8]) -> Result<()> {
     result
 }
 
+/// Makes a release whose program `write` puts at a path: whole or not at all.
+///
+/// # Errors
+/// When the file system refuses.
+pub(crate) fn place(
+    app: &Path,
+    digest: &str,
+    write: impl FnOnce(&Path) -> std::io::Result<()>,
+) -> Result<()> {
+    let target = directory(app, digest);
+    if target.join(ENTRY).exists() {
+        return Ok(());
+    }
+    let staging = target.with_extension("new");
+    let made = || -> std::io::Result<()> {
+        std::fs::create_dir_all(&staging)?;
+        let entry = staging.join(ENTRY);
+        write(&entry)?;
+        std::fs::set_permissions(&entry, std::fs::Permissions::from_mode(0o700))?;
+        std::fs::rename(&staging, &target)
+    };
+    made().map_err(io(format!("cannot make {}", target.display())))
+}
+
 fn unpack(target: &Path, package: &[u8]) -> Result<()> {
     let bad = |e: std::io::Error| Error::bad_request(format!("the package is not a tar.gz: {e}"));
     let mut archive = tar::Archive::new(GzDecoder::new(package).take(MAX_UNPACKED));

@@ -1,4 +1,4 @@
-//! What the host's servers share: the apps, the store, the wish to end.
+//! What the host's servers share: the apps, the wish to end.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,22 +9,20 @@ use xcloud_core::{Error, Result};
 use super::api::{HostInfo, is_app_key};
 use super::app::{App, Record, read_record};
 use super::deployment::Place;
-use super::store::Store;
 use crate::config::Paths;
 
 /// The host.
 pub(crate) struct Host {
     pub(crate) paths: Paths,
     pub(crate) info: HostInfo,
-    pub(crate) store: Store,
     apps: Mutex<BTreeMap<String, Arc<App>>>,
     pub(crate) stop: watch::Sender<bool>,
 }
 
 impl Host {
-    pub(crate) fn new(paths: Paths, info: HostInfo, store: Store) -> Arc<Self> {
+    pub(crate) fn new(paths: Paths, info: HostInfo) -> Arc<Self> {
         let (apps, stop) = (Mutex::default(), watch::Sender::new(false));
-        Arc::new(Self { paths, info, store, apps, stop })
+        Arc::new(Self { paths, info, apps, stop })
     }
 
     /// Brings back every app. One that cannot come back is logged and does not keep the others away.
@@ -47,7 +45,7 @@ impl Host {
     }
 
     fn insert(&self, key: &str, record: Record) -> Arc<App> {
-        let place = Place::new(&self.paths, key, self.store.clone());
+        let place = Place::new(&self.paths, key);
         let app = App::new(place, record);
         self.lock().insert(key.to_owned(), Arc::clone(&app));
         app
@@ -76,6 +74,15 @@ impl Host {
 
     pub(crate) fn apps(&self) -> Vec<Arc<App>> {
         self.lock().values().cloned().collect()
+    }
+
+    /// Who the host is, and what it has now.
+    pub(crate) fn describe(&self) -> HostInfo {
+        let apps = self.apps();
+        let messages = apps.iter().flat_map(|app| app.view().queues).map(|queue| queue.waiting).sum();
+        let keys = apps.iter().filter(|app| app.record().manifest.is_some());
+        let apps = keys.map(|app| app.place().key.clone()).collect();
+        HostInfo { apps, messages, ..self.info.clone() }
     }
 
     /// Ports that belong to other apps, whether these run or not.

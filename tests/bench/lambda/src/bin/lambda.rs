@@ -1,10 +1,10 @@
-//! The same function on the official crate, as its template has it.
+//! The function on the official crate, as its template has it.
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use bench::{Order, price};
-use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
+use order::{Order, price};
 
-async fn order(event: LambdaEvent<ApiGatewayV2httpRequest>) -> Result<ApiGatewayV2httpResponse, Error> {
+async fn create(event: LambdaEvent<ApiGatewayV2httpRequest>) -> Result<ApiGatewayV2httpResponse, Error> {
     let order: Order = serde_json::from_str(event.payload.body.as_deref().unwrap_or_default())?;
     let receipt = price(&order).ok_or("too much")?;
     let mut response = ApiGatewayV2httpResponse::default();
@@ -16,5 +16,6 @@ async fn order(event: LambdaEvent<ApiGatewayV2httpRequest>) -> Result<ApiGateway
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
-    run(service_fn(order)).await
+    tracing::init_default_subscriber();
+    run(service_fn(create)).await
 }

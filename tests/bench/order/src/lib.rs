@@ -1,4 +1,4 @@
-//! The business function that both programs run: an order of twelve items is validated and priced.
+//! The business function that all programs run: an order is validated and priced.
 
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,7 @@ pub struct Receipt {
     total_cents: u64,
 }
 
-/// Prices an order.
+/// Prices an order; `None` when it comes to too much.
 pub fn price(order: &Order) -> Option<Receipt> {
     let mut total_cents = 0u64;
     for item in order.items.iter().filter(|item| !item.sku.is_empty()) {
