@@ -318,7 +318,7 @@ pub(crate) enum QueueVerb {
 pub(crate) struct Rollback {
     /// The version; the one before the current when absent
     #[arg(value_name = "vN")]
-    pub version: Option<String>,
+    pub to: Option<String>,
 }
 
 /// `xcloud traffic`

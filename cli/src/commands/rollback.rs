@@ -15,7 +15,7 @@ pub(super) async fn run(
     printer: &Printer,
 ) -> Result<Done> {
     let provider = project.provider(args)?;
-    let rollback = provider.plan_rollback(&project.stage, options.version.as_deref()).await?;
+    let rollback = provider.plan_rollback(&project.stage, options.to.as_deref()).await?;
     printer.note(printer.plan(&rollback.plan).trim_end());
     for line in &rollback.stays {
         printer.note(&format!("= {line}"));

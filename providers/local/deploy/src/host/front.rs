@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, header};
@@ -140,7 +140,6 @@ async fn answer(current: Current, request: Request<Bytes>) -> Response {
 }
 
 async fn call(current: Current, request: Request<Bytes>, id: &str) -> Result<Response, Response> {
-    let started = Instant::now();
     let runner = current.borrow().as_ref().and_then(|serving| serving.http.clone());
     let Some(runner) = runner else {
         return Err(error_response(&Error::not_found("this app has no HTTP function")));
@@ -153,7 +152,8 @@ async fn call(current: Current, request: Request<Bytes>, id: &str) -> Result<Res
             return Err(refusal);
         }
     };
-    let call = Call { id, remaining: lease.timeout().saturating_sub(started.elapsed()) };
+    // The time in line is not the handler's: its deadline counts from here.
+    let call = Call { id, remaining: lease.timeout() };
     let child = Arc::clone(lease.child());
     let answer = child.wire.http(request.map(Body::from), call, lease);
     match tokio::time::timeout(call.remaining + GRACE, answer).await {
