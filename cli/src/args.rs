@@ -105,6 +105,12 @@ pub(crate) enum Verb {
     Completions(Completions),
     /// Look whether this machine has what building and deploying need
     Doctor,
+    /// List the versions that are kept, and what each gets of the traffic
+    Versions,
+    /// Make an earlier version current: its code, environment, memory and timeouts
+    Rollback(Rollback),
+    /// Give versions shares of the traffic: `xcloud traffic v4=10`
+    Traffic(Traffic),
     /// Take everything down
     Destroy(Destroy),
     /// Look at queues, try failed messages again, throw messages away
@@ -305,4 +311,26 @@ pub(crate) enum QueueVerb {
         #[arg(long)]
         dead: bool,
     },
+}
+
+/// `xcloud rollback`
+#[derive(Debug, Group)]
+pub(crate) struct Rollback {
+    /// The version; the one before the current when absent
+    #[arg(value_name = "vN")]
+    pub to: Option<String>,
+}
+
+/// `xcloud traffic`
+#[derive(Debug, Group)]
+pub(crate) struct Traffic {
+    /// A function (all when absent), then shares in percent: `fulfil v4=10`; with --promote a version: `v4`
+    #[arg(value_name = "FUNCTION|vN=PERCENT")]
+    pub words: Vec<String>,
+    /// Make the version that has a share the current one
+    #[arg(long)]
+    pub promote: bool,
+    /// Give everything back to the current version
+    #[arg(long, conflicts_with = "promote")]
+    pub abort: bool,
 }

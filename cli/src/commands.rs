@@ -18,8 +18,11 @@ mod logs;
 mod new;
 mod plan;
 mod queue;
+mod rollback;
 mod schema;
 mod status;
+mod traffic;
+mod versions;
 
 use std::path::{Path, PathBuf};
 
@@ -57,6 +60,9 @@ pub(crate) async fn run(args: &Args, printer: &Printer) -> Result<Done> {
         Verb::Status => status::run(&project()?, args).await,
         #[cfg(feature = "local")]
         Verb::Local(options) => local::run(options.action).await,
+        Verb::Versions => versions::run(&project()?, args).await,
+        Verb::Rollback(options) => rollback::run(&project()?, args, options, printer).await,
+        Verb::Traffic(options) => traffic::run(&project()?, args, options).await,
         Verb::Destroy(options) => destroy::run(&project()?, args, options, printer).await,
     }
 }

@@ -14,6 +14,8 @@ pub(crate) struct Manifest {
     pub name: String,
     /// The provider where none is asked for.
     pub provider: Option<String>,
+    /// How many versions a deployment keeps.
+    pub keep_versions: Option<u32>,
     /// How to build.
     pub build: Build,
     /// By function: where it is written, and what is set.
@@ -24,6 +26,8 @@ pub(crate) struct Manifest {
     pub budget: Budget,
     /// `providers.local.durability`: `process` or `fsync`.
     pub durability: Option<String>,
+    /// Local: how long an instance may be idle.
+    pub idle_timeout_seconds: Option<u32>,
 }
 
 /// By function: where it is written, and what is set.
@@ -90,12 +94,22 @@ impl Manifest {
         let project = file.table("project", project)?;
         let build = file.table("build", build)?.unwrap_or_default();
         let functions = file.named("functions", |_, table| function(table))?;
-        let durability = file.table("providers", providers)?.flatten();
+        let (durability, idle_timeout_seconds) = file.table("providers", providers)?.unwrap_or_default();
         let stages = file.named("stages", |_, table| stage(table))?;
         let budget = file.table("budget", budget)?.unwrap_or_default();
         file.end()?;
-        let (name, provider) = project.unwrap_or_default();
-        Ok(Self { name, provider, build, functions, stages, budget, durability })
+        let (name, provider, keep_versions) = project.unwrap_or_default();
+        Ok(Self {
+            name,
+            provider,
+            keep_versions,
+            build,
+            functions,
+            stages,
+            budget,
+            durability,
+            idle_timeout_seconds,
+        })
     }
 }
 
@@ -117,10 +131,10 @@ pub(crate) fn is_project_name(name: &str) -> bool {
     first && rest && name.len() <= 40
 }
 
-fn project(table: &Table<'_>) -> Result<(String, Option<String>)> {
+fn project(table: &Table<'_>) -> Result<(String, Option<String>, Option<u32>)> {
     let name = table.parsed("name", PROJECT_NAME, |name| is_project_name(name).then(|| name.to_owned()))?;
     table.parsed("edition", "\"1\"", |edition| (edition == "1").then_some(()))?;
-    Ok((name.unwrap_or_default(), table.text("provider")?))
+    Ok((name.unwrap_or_default(), table.text("provider")?, table.number("keep_versions", 1)?))
 }
 
 fn build(table: &Table<'_>) -> Result<Build> {
@@ -152,18 +166,22 @@ fn stage(table: &Table<'_>) -> Result<StageTable> {
     Ok(StageTable { protect, functions: table.named("functions", |_, table| function(table))? })
 }
 
+/// `providers.local`: durability, and seconds that an instance may be idle.
+type Local = (Option<String>, Option<u32>);
+
 /// What the providers' deployments will read; checked now, so that a typing error does not wait for them.
-fn providers(table: &Table<'_>) -> Result<Option<String>> {
+fn providers(table: &Table<'_>) -> Result<Local> {
     table.table("aws", |t| texts(t, &["region", "profile", "endpoint"]))?;
     table.table("azure", |t| texts(t, &["subscription", "resource_group", "location", "endpoint"]))?;
     table.table("gcp", |t| texts(t, &["project", "region", "endpoint"]))?;
     table.table("alibaba", |t| texts(t, &["region", "endpoint"]))?;
-    Ok(table.table("local", local)?.flatten())
+    Ok(table.table("local", local)?.unwrap_or_default())
 }
 
-fn local(table: &Table<'_>) -> Result<Option<String>> {
+fn local(table: &Table<'_>) -> Result<Local> {
     let known = |text: &str| ["process", "fsync"].contains(&text).then(|| text.to_owned());
-    table.parsed("durability", "\"process\" or \"fsync\"", known)
+    let durability = table.parsed("durability", "\"process\" or \"fsync\"", known)?;
+    Ok((durability, table.parsed("idle_timeout", "a time like \"60s\" or \"5m\"", seconds)?))
 }
 
 fn texts(table: &Table<'_>, keys: &[&'static str]) -> Result<()> {
