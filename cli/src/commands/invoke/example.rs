@@ -94,29 +94,18 @@ fn request(call: &Invoke, data: Bytes) -> Result<http::Request<Bytes>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use xcloud_core::spec::{RouteSpec, Settings};
+    use serde_json::json;
 
     fn spec() -> Spec {
-        let function = |name: &str, trigger| FunctionSpec {
-            name: name.to_owned(),
-            trigger,
-            sends: Vec::new(),
-            settings: Settings::default(),
-        };
-        let route = |method: &str, path: &str| RouteSpec {
-            method: Some(method.to_owned()),
-            path: path.to_owned(),
-            handler: "h".to_owned(),
-        };
-        let routes = vec![route("PUT", "/shops/{shop}/items/{*rest}"), route("GET", "/")];
-        Spec {
-            version: 1,
-            functions: vec![
-                function("http", TriggerSpec::Http { routes, mounted: false }),
-                function("fulfil", TriggerSpec::Queue { queue: "placed".to_owned(), batch: None }),
+        let route = |method: &str, path: &str| json!({ "method": method, "path": path, "handler": "h" });
+        let routes = [route("PUT", "/shops/{shop}/items/{*rest}"), route("GET", "/")];
+        let spec = json!({
+            "version": 1, "queues": ["placed"], "functions": [
+                { "name": "http", "trigger": { "kind": "http", "routes": routes } },
+                { "name": "fulfil", "trigger": { "kind": "queue", "queue": "placed" } },
             ],
-            queues: vec!["placed".to_owned()],
-        }
+        });
+        serde_json::from_value(spec).unwrap()
     }
 
     #[test]
