@@ -211,7 +211,15 @@ pub(crate) struct Dev {
 #[derive(Debug, Group)]
 pub(crate) struct Invoke {
     /// The function: `http`, or an event function's name
-    pub function: String,
+    #[arg(required_unless_present = "example")]
+    pub function: Option<String>,
+    /// Make the call up: a request of the first route, a message, an event; -d, --path and the others change it
+    #[arg(long, value_name = "KIND")]
+    pub example: Option<Example>,
+    #[cfg(feature = "local")]
+    /// Show the example as this cloud's event; sent where `xcloud dev --as` runs, printed elsewhere
+    #[arg(long = "as", value_name = "CLOUD", requires = "example")]
+    pub cloud: Option<String>,
     /// The body or message: text, @file, or - for standard input
     #[arg(short, long, value_name = "DATA")]
     pub data: Option<String>,
@@ -224,6 +232,28 @@ pub(crate) struct Invoke {
     /// An HTTP header, `name: value`
     #[arg(short = 'H', long = "header", value_name = "HEADER")]
     pub headers: Vec<String>,
+}
+
+/// What an example is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Example {
+    /// A request.
+    Http,
+    /// A message of a queue.
+    Queue,
+    /// Any other event.
+    Raw,
+}
+
+impl Example {
+    /// The trigger's word in a Spec.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Queue => "queue",
+            Self::Raw => "raw",
+        }
+    }
 }
 
 /// `xcloud logs`
