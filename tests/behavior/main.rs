@@ -5,6 +5,7 @@
 
 #![expect(clippy::print_stderr, reason = "the run says what it leaves out")]
 
+mod cors;
 mod errors;
 mod events;
 mod forgery;
@@ -20,8 +21,9 @@ use xcloud_tests::rooms::{self, Room};
 /// A behaviour and what shows it.
 type Behaviour = (&'static str, fn(Room) -> kit::Pending);
 
-const SUITES: [(&str, &[Behaviour]); 5] = [
+const SUITES: [(&str, &[Behaviour]); 6] = [
     ("http", http::BEHAVIOURS),
+    ("cors", cors::BEHAVIOURS),
     ("errors", errors::BEHAVIOURS),
     ("queue", events::BEHAVIOURS),
     ("forgery", forgery::BEHAVIOURS),

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use xcloud_core::Result;
+use xcloud_core::cors::Cors;
 use xcloud_core::spec::Settings;
+use xcloud_core::{Error, Result};
 
 use super::toml::{Key, Source, Table};
 
@@ -62,6 +63,8 @@ pub(crate) struct FunctionTable {
     pub settings: Settings,
     /// The most messages in one call.
     pub batch: Option<u32>,
+    /// Who may read HTTP answers in a browser.
+    pub cors: Option<Cors>,
 }
 
 /// `[stages.<name>]`
@@ -158,7 +161,22 @@ fn function(table: &Table<'_>) -> Result<FunctionTable> {
         max_attempts: table.number("max_attempts", 1)?,
         env: table.map("env")?,
     };
-    Ok(FunctionTable { settings, batch: table.number("batch", 1)? })
+    Ok(FunctionTable { settings, batch: table.number("batch", 1)?, cors: table.table("cors", cors)? })
+}
+
+fn cors(table: &Table<'_>) -> Result<Cors> {
+    let usual = Cors::default();
+    let list = |name, usual| Ok::<_, Error>(table.list(name)?.unwrap_or(usual));
+    let cors = Cors {
+        origins: list("origins", usual.origins)?,
+        methods: list("methods", usual.methods)?,
+        headers: list("headers", usual.headers)?,
+        expose: list("expose", usual.expose)?,
+        credentials: table.flag("credentials")?.unwrap_or(usual.credentials),
+        max_age: table.parsed("max_age", TIME, seconds)?.unwrap_or(usual.max_age),
+    };
+    table.sound(|| cors.check())?;
+    Ok(cors)
 }
 
 fn stage(table: &Table<'_>) -> Result<StageTable> {
@@ -273,6 +291,10 @@ mod tests {
             (
                 "[project]\nname = \"x\"\n[functions.http]\ntimout = \"1s\"\n",
                 &["xcloud.toml:4:", "`functions.http.timout`", "`timeout`"],
+            ),
+            (
+                "[functions.http]\n\ncors = { max_age = \"5m\" }\n",
+                &["xcloud.toml:3:", "`functions.http.cors`", "`origins`"],
             ),
             ("[functions.http]\nmemory = 256\n", &["xcloud.toml:2:", "`functions.http.memory`", "256MB"]),
             (

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::task::unconstrained;
 use tokio::time::{Sleep, sleep_until};
+use xcloud_core::cors::Cors;
 use xcloud_core::error::BoxError;
 use xcloud_core::event::Incoming;
 use xcloud_core::log::{Level, call_line};
@@ -22,7 +23,26 @@ const MARGIN: Duration = Duration::from_millis(100);
 /// is still going then is cut.
 pub fn call_http(service: &Service, request: http::Request<Bytes>, parts: Parts) -> BoxFuture<'_, Response> {
     // Boxed, as below: compiled once and not again in every room.
-    Box::pin(http_before(service, request, parts))
+    match service.cors() {
+        None => Box::pin(http_before(service, request, parts)),
+        Some(cors) => Box::pin(http_across(service, cors, request, parts)),
+    }
+}
+
+/// With what browsers look for: preflights do not reach the app.
+async fn http_across(
+    service: &Service,
+    cors: &Cors,
+    request: http::Request<Bytes>,
+    parts: Parts,
+) -> Response {
+    if let Some(answer) = cors.preflight(&request) {
+        return answer;
+    }
+    let origin = cors.allowed(request.headers());
+    let mut response = http_before(service, request, parts).await;
+    cors.mark(response.headers_mut(), origin);
+    response
 }
 
 async fn http_before(service: &Service, request: http::Request<Bytes>, parts: Parts) -> Response {
