@@ -76,7 +76,11 @@ async fn event_before(service: &Service, target: Target, incoming: Incoming, par
 
 /// The call's outcome, or nothing when its time is up. The timer is set when the call first waits: many never do.
 async fn before<T>(deadline: Instant, call: impl Future<Output = T>) -> Option<T> {
-    let last = deadline.checked_sub(MARGIN).unwrap_or(deadline);
+    within(|| deadline.checked_sub(MARGIN).unwrap_or(deadline), call).await
+}
+
+/// What the future gives, or nothing when the time is up; the time is asked for when the future first waits.
+pub(crate) async fn within<T>(end: impl Fn() -> Instant, call: impl Future<Output = T>) -> Option<T> {
     let mut call = pin!(call);
     let mut timer = pin!(None);
     poll_fn(|cx| {
@@ -85,7 +89,7 @@ async fn before<T>(deadline: Instant, call: impl Future<Output = T>) -> Option<T
         }
         if timer.is_none() {
             // Unconstrained: a call that uses up its task's budget at every poll must not put off its own end.
-            timer.set(Some(unconstrained(sleep_until(last.into()))));
+            timer.set(Some(unconstrained(sleep_until(end().into()))));
         }
         match timer.as_mut().as_pin_mut() {
             Some(timer) => timer.poll(cx).map(|()| None),

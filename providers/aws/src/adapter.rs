@@ -17,7 +17,7 @@ use xcloud_core::{
 use xcloud_serve::{Concurrency, block_on, call_event, call_http, terminated};
 
 use self::api::{Api, Call, Endpoint, Next};
-use crate::decode::{self, Bodies, Origin, Payload};
+use crate::decode::{self, Origin, Payload, Scratch};
 use crate::{binding, encode};
 
 /// Between two tries of a managed instance to get its next call.
@@ -79,7 +79,7 @@ struct Room {
 /// What one loop uses again for every call.
 struct Desk {
     api: Api,
-    bodies: Bodies,
+    scratch: Scratch,
     answer: Vec<u8>,
 }
 
@@ -103,7 +103,7 @@ async fn poll(room: Room, workers: usize) -> Result<()> {
 impl Room {
     async fn work(&self) -> Result<()> {
         let api = Api::new(&self.endpoint);
-        let mut desk = Desk { api, bodies: Bodies::default(), answer: Vec::new() };
+        let mut desk = Desk { api, scratch: Scratch::default(), answer: Vec::new() };
         loop {
             match desk.api.next().await {
                 Ok(next) => self.handle(&mut desk, next).await,
@@ -119,7 +119,7 @@ impl Room {
 
     async fn handle(&self, desk: &mut Desk, next: Next) {
         let Next { call, payload } = next;
-        let event = decode::event(&payload, &mut desk.bodies);
+        let event = decode::event(&payload, &mut desk.scratch);
         let mut parts = Parts {
             id: call.id.clone(),
             deadline: call.deadline,
