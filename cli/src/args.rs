@@ -105,6 +105,12 @@ pub(crate) enum Verb {
     Completions(Completions),
     /// Look whether this machine has what building and deploying need
     Doctor,
+    /// List the versions that are kept, and what each gets of the traffic
+    Versions,
+    /// Make an earlier version current: its code, environment, memory and timeouts
+    Rollback(Rollback),
+    /// Give versions shares of the traffic: `xcloud traffic v4=10`
+    Traffic(Traffic),
     /// Take everything down
     Destroy(Destroy),
     /// Look at queues, try failed messages again, throw messages away
@@ -205,7 +211,15 @@ pub(crate) struct Dev {
 #[derive(Debug, Group)]
 pub(crate) struct Invoke {
     /// The function: `http`, or an event function's name
-    pub function: String,
+    #[arg(required_unless_present = "example")]
+    pub function: Option<String>,
+    /// Make the call up: a request of the first route, a message, an event; -d, --path and the others change it
+    #[arg(long, value_name = "KIND")]
+    pub example: Option<Example>,
+    #[cfg(feature = "local")]
+    /// Show the example as this cloud's event; sent where `xcloud dev --as` runs, printed elsewhere
+    #[arg(long = "as", value_name = "CLOUD", requires = "example")]
+    pub cloud: Option<String>,
     /// The body or message: text, @file, or - for standard input
     #[arg(short, long, value_name = "DATA")]
     pub data: Option<String>,
@@ -218,6 +232,28 @@ pub(crate) struct Invoke {
     /// An HTTP header, `name: value`
     #[arg(short = 'H', long = "header", value_name = "HEADER")]
     pub headers: Vec<String>,
+}
+
+/// What an example is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Example {
+    /// A request.
+    Http,
+    /// A message of a queue.
+    Queue,
+    /// Any other event.
+    Raw,
+}
+
+impl Example {
+    /// The trigger's word in a Spec.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Queue => "queue",
+            Self::Raw => "raw",
+        }
+    }
 }
 
 /// `xcloud logs`
@@ -305,4 +341,26 @@ pub(crate) enum QueueVerb {
         #[arg(long)]
         dead: bool,
     },
+}
+
+/// `xcloud rollback`
+#[derive(Debug, Group)]
+pub(crate) struct Rollback {
+    /// The version; the one before the current when absent
+    #[arg(value_name = "vN")]
+    pub to: Option<String>,
+}
+
+/// `xcloud traffic`
+#[derive(Debug, Group)]
+pub(crate) struct Traffic {
+    /// A function (all when absent), then shares in percent: `fulfil v4=10`; with --promote a version: `v4`
+    #[arg(value_name = "FUNCTION|vN=PERCENT")]
+    pub words: Vec<String>,
+    /// Make the version that has a share the current one
+    #[arg(long)]
+    pub promote: bool,
+    /// Give everything back to the current version
+    #[arg(long, conflicts_with = "promote")]
+    pub abort: bool,
 }

@@ -18,8 +18,11 @@ mod logs;
 mod new;
 mod plan;
 mod queue;
+mod rollback;
 mod schema;
 mod status;
+mod traffic;
+mod versions;
 
 use std::path::{Path, PathBuf};
 
@@ -51,12 +54,15 @@ pub(crate) async fn run(args: &Args, printer: &Printer) -> Result<Done> {
         Verb::Dev(options) => dev::run(&project()?, args, options, printer).await,
         Verb::Plan(options) => plan::run(&project()?, args, options, printer).await,
         Verb::Deploy(options) => deploy::run(&project()?, args, options, printer).await,
-        Verb::Invoke(options) => invoke::run(&project()?, args, options).await,
+        Verb::Invoke(options) => invoke::run(&project()?, args, options, printer).await,
         Verb::Logs(options) => logs::run(&project()?, args, options).await,
         Verb::Queue(options) => queue::run(&project()?, args, options).await,
         Verb::Status => status::run(&project()?, args).await,
         #[cfg(feature = "local")]
         Verb::Local(options) => local::run(options.action).await,
+        Verb::Versions => versions::run(&project()?, args).await,
+        Verb::Rollback(options) => rollback::run(&project()?, args, options, printer).await,
+        Verb::Traffic(options) => traffic::run(&project()?, args, options).await,
         Verb::Destroy(options) => destroy::run(&project()?, args, options, printer).await,
     }
 }
@@ -80,6 +86,25 @@ struct Project {
 struct App {
     binary: Binary,
     spec: Spec,
+}
+
+/// Where an app that exists is.
+struct Operated {
+    provider: Box<dyn registry::Deployable>,
+    /// The session of `dev`, if it is there.
+    #[cfg(feature = "local")]
+    dev: Option<dev::Running>,
+}
+
+impl Operated {
+    /// What the app says of itself: the running one, else the one that was built last.
+    fn spec(&self, project: &Project) -> Result<Spec> {
+        #[cfg(feature = "local")]
+        if let Some(dev) = &self.dev {
+            return Ok(dev.spec.clone());
+        }
+        artifact::take(&project.built()).map(|(_, spec)| spec)
+    }
 }
 
 impl Project {
@@ -120,6 +145,23 @@ impl Project {
                 Err(Error::new(ErrorKind::Config, message))
             }
         }
+    }
+
+    /// What is to be called, asked or read: a running `dev` of this project, unless a provider is named; else the
+    /// deployed app.
+    async fn operated(&self, args: &Args) -> Result<Operated> {
+        #[cfg(feature = "local")]
+        if args.global.provider.is_empty()
+            && let Some((dev, local)) = dev::Running::find(&self.directory, &self.stage.stage).await
+        {
+            crate::printer::notice(&format!("of `xcloud dev` at {}; -p local is what is deployed", dev.url));
+            return Ok(Operated { provider: Box::new(local), dev: Some(dev) });
+        }
+        Ok(Operated {
+            provider: self.provider(args)?,
+            #[cfg(feature = "local")]
+            dev: None,
+        })
     }
 
     /// Builds the binary and asks it for its Spec.

@@ -130,7 +130,11 @@ fn entry(name: &str) -> Result<&'static (&'static str, Package, Check)> {
 pub(crate) fn open(name: &str, manifest: &Manifest) -> Result<Box<dyn Deployable>> {
     #[cfg(feature = "local")]
     if name == "local" {
-        return Ok(Box::new(local(manifest.durability.as_deref())?));
+        let settings = xcloud_local_deploy::HostSettings {
+            idle_timeout_seconds: manifest.idle_timeout_seconds,
+            keep_versions: manifest.keep_versions,
+        };
+        return Ok(Box::new(local(manifest.durability.as_deref())?.with(settings)));
     }
     let message = format!(
         "xcloud cannot deploy to {name} yet: this version deploys to `local`, and `xcloud build -p {name}` makes the \

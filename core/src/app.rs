@@ -11,6 +11,7 @@ use tower_service::Service as TowerService;
 
 use crate::body::Body;
 use crate::context::{Context, Parts};
+use crate::cors::Cors;
 use crate::env;
 use crate::error::{BoxError, Error, ErrorKind, Result};
 use crate::event::{Incoming, Record, TriggerKind};
@@ -324,10 +325,12 @@ impl Program {
         let events = self.events.into_iter().filter(|e| serves(&e.name)).collect();
         #[cfg(feature = "tracing")]
         crate::log::tracing::install(&instance);
+        let cors = env::var(env::CORS).filter(|_| http).map(|json| Cors::parse(&json)).transpose()?;
         let (dispatch, shutdown) = (self.start)(instance).await?;
         let shared = Shared {
             dispatch,
             http,
+            cors,
             events,
             cold: AtomicBool::new(true),
             shutdown: std::sync::Mutex::new(shutdown),
@@ -343,6 +346,7 @@ pub struct Service(Arc<Shared>);
 struct Shared {
     dispatch: Arc<dyn Dispatch>,
     http: bool,
+    cors: Option<Cors>,
     events: Vec<EventFunction>,
     cold: AtomicBool,
     shutdown: std::sync::Mutex<Option<Shutdown>>,
@@ -356,6 +360,11 @@ impl Service {
     /// Whether this instance answers HTTP requests.
     pub fn serves_http(&self) -> bool {
         self.0.http
+    }
+
+    /// Who may read HTTP answers in a browser, where the configuration says so.
+    pub fn cors(&self) -> Option<&Cors> {
+        self.0.cors.as_ref()
     }
 
     /// The event functions that this instance serves.

@@ -8,6 +8,7 @@ pub mod bindings;
 pub mod body;
 pub mod cloudevents;
 pub mod context;
+pub mod cors;
 pub mod env;
 pub mod error;
 pub mod event;

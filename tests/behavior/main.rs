@@ -5,6 +5,7 @@
 
 #![expect(clippy::print_stderr, reason = "the run says what it leaves out")]
 
+mod cors;
 mod errors;
 mod events;
 mod forgery;
@@ -24,8 +25,9 @@ use xcloud_tests::rooms::{self, Room};
 /// A behaviour and what shows it.
 type Behaviour = (&'static str, fn(Room) -> kit::Pending);
 
-const SUITES: [(&str, &[Behaviour]); 10] = [
+const SUITES: [(&str, &[Behaviour]); 11] = [
     ("http", http::BEHAVIOURS),
+    ("cors", cors::BEHAVIOURS),
     ("errors", errors::BEHAVIOURS),
     ("queue", events::BEHAVIOURS),
     ("object", triggers::object::BEHAVIOURS),

@@ -249,10 +249,47 @@ fn as_every_cloud_the_same_order_has_the_same_receipt() {
         assert_eq!((status, receipt), (200, expected), "{cloud}");
         let fulfilled = dev.log("order fulfilled");
         assert!(fulfilled["function"] == "fulfil" && fulfilled["request_id"].is_string(), "{fulfilled}");
+        examples(cloud);
+        dev.log("order fulfilled");
         let (code, events) = dev.interrupt();
         assert_eq!(code, Some(0), "{cloud}: {events:#?}");
         both_forms(cloud, &events);
+        not_sent(cloud);
     }
+}
+
+fn invoke(arguments: &[&str]) -> (Option<i32>, Value, String) {
+    let home = scratch("invoke-example");
+    let output =
+        crate::xcloud(&home, &[&["-C", "examples/orders", "invoke", "-o", "json"], arguments].concat());
+    let object = serde_json::from_slice(&output.stdout).expect("one object");
+    (output.status.code(), object, String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+const PLACED: &str = r#"{"order_id":"example","customer":"c","currency":"EUR","total_cents":1}"#;
+
+/// Made-up calls reach the running session over its cloud's wire, and that wire's form is shown.
+fn examples(cloud: &str) {
+    let (code, answer, stderr) = invoke(&["--example", "http", "--as", cloud, "-d", &good().to_string()]);
+    assert_eq!((code, &answer["data"]["status"]), (Some(0), &json!(200)), "{cloud}: {answer}");
+    assert!(stderr.contains("/orders") && stderr.contains("xcloud dev"), "{cloud}: {stderr}");
+    let (code, answer, stderr) = invoke(&["--example", "queue", "--as", cloud, "-d", PLACED]);
+    assert_eq!((code, &answer["data"]["status"]), (Some(0), &json!(200)), "{cloud}: {answer}");
+    let marks = ["aws:sqs", "DequeueCount", "\"subscription\"", "mns:Queue:SendMessage"];
+    assert_eq!(marks.iter().filter(|mark| stderr.contains(**mark)).count(), 1, "{cloud}: {stderr}");
+    let (code, answer, _) = invoke(&["--example", "raw"]);
+    assert!(code == Some(2) && answer["message"].as_str().is_some_and(|m| m.contains("no raw")), "{answer}");
+}
+
+/// Without a session the form is the result.
+fn not_sent(cloud: &str) {
+    let artifact = root().join("examples/orders/.xcloud/build/binary.json");
+    if !artifact.exists() {
+        crate::data(&scratch("built"), &["-C", "examples/orders", "build", "-p", "local", "-o", "json"]);
+    }
+    let (code, answer, stderr) = invoke(&["--example", "http", "--as", cloud, "-d", "{}"]);
+    let event = answer["data"]["event"].as_str().unwrap_or_default();
+    assert!(code == Some(0) && event.contains("/orders") && stderr.contains("not sent"), "{cloud}: {answer}");
 }
 
 /// Every call of both functions is shown in neutral form and in the cloud's, both ways.

@@ -11,7 +11,10 @@ mod input;
 mod operate;
 mod packages;
 mod scaffold;
+mod scale;
 mod schema;
+mod tenant;
+mod versions;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

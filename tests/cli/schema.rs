@@ -23,7 +23,8 @@ fn read(path: &str) -> String {
 }
 
 /// A file that must be taken by both or refused by both.
-const GOOD: [&str; 9] = [
+const GOOD: [&str; 10] = [
+    "[functions.http]\ncors = { origins = [\"https://a.example\"], credentials = true, max_age = \"1m\" }",
     "[build]\nfeatures = [\"a\"]\ntarget = \"x\"",
     "[functions.http]\nmemory = \"1GB\"\ntimeout = \"2m\"\nenv = { A = \"\" }\npublic = false",
     "[functions.any-name]\nbatch = 1\nconcurrency = 80\nmin_instances = 0",
@@ -34,7 +35,9 @@ const GOOD: [&str; 9] = [
     "[budget]\nbinary = \"2.5MB\"\ninit = \"20ms\"",
     "[budget]\nbinary = \"900KB\"",
 ];
-const BAD: [&str; 26] = [
+const BAD: [&str; 28] = [
+    "[functions.http]\ncors = { origin = [\"*\"] }",
+    "[functions.http]\ncors = { origins = \"*\" }",
     "x = 1",
     "[nothing]",
     "build = 1",

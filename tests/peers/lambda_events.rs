@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use xcloud_aws::decode::{Bodies, Payload, event};
+use xcloud_aws::decode::{Payload, Scratch, event};
 use xcloud_tests::tools;
 
 pub(crate) fn every_fixture_is_read_or_refused() -> Result<(), String> {
@@ -21,7 +21,7 @@ pub(crate) fn every_fixture_is_read_or_refused() -> Result<(), String> {
             continue;
         }
         let payload = std::fs::read(&path).map_err(|e| e.to_string())?;
-        match event(&Bytes::from(payload), &mut Bodies::default()) {
+        match event(&Bytes::from(payload), &mut Scratch::default()) {
             Ok(Payload::Http(_, request)) => {
                 request.map_err(|e| format!("{}: {e}", path.display()))?;
                 http += 1;

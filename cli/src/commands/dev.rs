@@ -4,6 +4,7 @@
 //! versions and the logs are the same code, and nothing outlives the process.
 
 mod compile;
+mod running;
 mod show;
 mod watch;
 
@@ -20,6 +21,7 @@ use xcloud_deploy::LogQuery;
 use xcloud_local_deploy::{Embedded, Follower, Program, Served};
 
 use self::compile::Building;
+pub(crate) use self::running::Running;
 use self::show::{Show, seconds};
 use self::watch::{Change, Sources};
 use super::Project;
@@ -40,7 +42,7 @@ pub(super) async fn run(
     options: &args::Dev,
     printer: &Printer,
 ) -> Result<Done> {
-    let home = project.directory.join(".xcloud/dev");
+    let home = project.directory.join(running::HOME);
     if let Some(cloud) = &options.cloud {
         registry::host(cloud)?;
     }
@@ -51,6 +53,14 @@ pub(super) async fn run(
     let port = listener.local_addr()?.port();
     let host = Embedded::start(&home, project.stage.clone(), listener).await?;
     std::fs::write(home.join("port"), port.to_string())?;
+    let running = Running {
+        pid: std::process::id(),
+        url: format!("http://127.0.0.1:{port}"),
+        cloud: options.cloud.clone(),
+        stage: project.stage.stage.clone(),
+        spec: Spec::default(),
+    };
+    running.keep(&home)?;
     let logs = tokio::spawn(follow(Follower::new(host.logs(), LogQuery::default()), Arc::clone(&show)));
     let sources = Sources::open(&project.directory, project.manifest.build.package.as_deref());
     let session = Session {
@@ -59,13 +69,15 @@ pub(super) async fn run(
         options,
         show: &show,
         host: &host,
-        port,
+        home: &home,
+        running,
         serves: None,
     };
-    tokio::select! {
-        result = session.serve(sources) => result?,
-        () = stop => {}
-    }
+    let ended = tokio::select! {
+        result = session.serve(sources) => result,
+        () = stop => Ok(()),
+    };
+    Running::forget(&home);
     show.news("stopping", "stopping; again to stop at once", json!({}));
     let again = xcloud_serve::terminated()?;
     let mut done = Done::new("stopped", json!({ "event": "stopped" }), "");
@@ -74,7 +86,7 @@ pub(super) async fn run(
         () = again => done.code = exit::INTERRUPTED,
     }
     logs.abort();
-    Ok(done)
+    ended.map(|()| done)
 }
 
 /// Prints log lines as they come.
@@ -126,7 +138,8 @@ struct Session<'a> {
     options: &'a args::Dev,
     show: &'a Show,
     host: &'a Embedded,
-    port: u16,
+    home: &'a Path,
+    running: Running,
     serves: Option<Serves>,
 }
 
@@ -148,7 +161,7 @@ enum Since {
 impl Session<'_> {
     /// Builds and serves, again with every save. Returns only when it cannot go on.
     async fn serve(mut self, mut sources: Sources) -> Result<()> {
-        let (files, url) = (sources.len(), format!("http://127.0.0.1:{}", self.port));
+        let (files, url) = (sources.len(), &self.running.url);
         let text = format!("{url}; watching {files} files of {}", self.directory.display());
         self.show.news("watching", &text, json!({ "files": files, "url": url }));
         let mut since = Since::Start(Instant::now());
@@ -229,6 +242,8 @@ impl Session<'_> {
         if self.serves.is_none() {
             self.introduce(&next.spec, &served);
         }
+        self.running.spec = next.spec.clone();
+        self.running.keep(self.home)?;
         self.serves = Some(next);
         Ok(())
     }

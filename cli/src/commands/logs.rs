@@ -18,7 +18,7 @@ const BEFORE: usize = 10;
 
 /// What functions have logged, oldest first; with `-f` what they log from now on too, until Ctrl-C.
 pub(super) async fn run(project: &Project, args: &Args, options: &args::Logs) -> Result<Done> {
-    let provider = project.provider(args)?;
+    let provider = project.operated(args).await?.provider;
     let since = options.since.as_deref().map(|text| since(text, SystemTime::now())).transpose()?;
     let before = (options.follow && since.is_none() && options.request.is_none()).then_some(BEFORE);
     let query = LogQuery {

@@ -9,7 +9,7 @@ use crate::printer::Done;
 
 /// How the deployed functions are.
 pub(super) async fn run(project: &Project, args: &Args) -> Result<Done> {
-    let provider = project.provider(args)?;
+    let provider = project.operated(args).await?.provider;
     let functions = provider.status(&project.stage).await?;
     let mut text = String::new();
     for function in &functions {

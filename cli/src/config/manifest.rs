@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use xcloud_core::Result;
+use xcloud_core::cors::Cors;
 use xcloud_core::spec::Settings;
+use xcloud_core::{Error, Result};
 
 use super::toml::{Key, Source, Table};
 
@@ -14,6 +15,8 @@ pub(crate) struct Manifest {
     pub name: String,
     /// The provider where none is asked for.
     pub provider: Option<String>,
+    /// How many versions a deployment keeps.
+    pub keep_versions: Option<u32>,
     /// How to build.
     pub build: Build,
     /// By function: where it is written, and what is set.
@@ -24,6 +27,8 @@ pub(crate) struct Manifest {
     pub budget: Budget,
     /// `providers.local.durability`: `process` or `fsync`.
     pub durability: Option<String>,
+    /// Local: how long an instance may be idle.
+    pub idle_timeout_seconds: Option<u32>,
 }
 
 /// By function: where it is written, and what is set.
@@ -58,6 +63,8 @@ pub(crate) struct FunctionTable {
     pub settings: Settings,
     /// The most messages in one call.
     pub batch: Option<u32>,
+    /// Who may read HTTP answers in a browser.
+    pub cors: Option<Cors>,
 }
 
 /// `[stages.<name>]`
@@ -90,12 +97,22 @@ impl Manifest {
         let project = file.table("project", project)?;
         let build = file.table("build", build)?.unwrap_or_default();
         let functions = file.named("functions", |_, table| function(table))?;
-        let durability = file.table("providers", providers)?.flatten();
+        let (durability, idle_timeout_seconds) = file.table("providers", providers)?.unwrap_or_default();
         let stages = file.named("stages", |_, table| stage(table))?;
         let budget = file.table("budget", budget)?.unwrap_or_default();
         file.end()?;
-        let (name, provider) = project.unwrap_or_default();
-        Ok(Self { name, provider, build, functions, stages, budget, durability })
+        let (name, provider, keep_versions) = project.unwrap_or_default();
+        Ok(Self {
+            name,
+            provider,
+            keep_versions,
+            build,
+            functions,
+            stages,
+            budget,
+            durability,
+            idle_timeout_seconds,
+        })
     }
 }
 
@@ -117,10 +134,10 @@ pub(crate) fn is_project_name(name: &str) -> bool {
     first && rest && name.len() <= 40
 }
 
-fn project(table: &Table<'_>) -> Result<(String, Option<String>)> {
+fn project(table: &Table<'_>) -> Result<(String, Option<String>, Option<u32>)> {
     let name = table.parsed("name", PROJECT_NAME, |name| is_project_name(name).then(|| name.to_owned()))?;
     table.parsed("edition", "\"1\"", |edition| (edition == "1").then_some(()))?;
-    Ok((name.unwrap_or_default(), table.text("provider")?))
+    Ok((name.unwrap_or_default(), table.text("provider")?, table.number("keep_versions", 1)?))
 }
 
 fn build(table: &Table<'_>) -> Result<Build> {
@@ -144,7 +161,22 @@ fn function(table: &Table<'_>) -> Result<FunctionTable> {
         max_attempts: table.number("max_attempts", 1)?,
         env: table.map("env")?,
     };
-    Ok(FunctionTable { settings, batch: table.number("batch", 1)? })
+    Ok(FunctionTable { settings, batch: table.number("batch", 1)?, cors: table.table("cors", cors)? })
+}
+
+fn cors(table: &Table<'_>) -> Result<Cors> {
+    let usual = Cors::default();
+    let list = |name, usual| Ok::<_, Error>(table.list(name)?.unwrap_or(usual));
+    let cors = Cors {
+        origins: list("origins", usual.origins)?,
+        methods: list("methods", usual.methods)?,
+        headers: list("headers", usual.headers)?,
+        expose: list("expose", usual.expose)?,
+        credentials: table.flag("credentials")?.unwrap_or(usual.credentials),
+        max_age: table.parsed("max_age", TIME, seconds)?.unwrap_or(usual.max_age),
+    };
+    table.sound(|| cors.check())?;
+    Ok(cors)
 }
 
 fn stage(table: &Table<'_>) -> Result<StageTable> {
@@ -152,18 +184,22 @@ fn stage(table: &Table<'_>) -> Result<StageTable> {
     Ok(StageTable { protect, functions: table.named("functions", |_, table| function(table))? })
 }
 
+/// `providers.local`: durability, and seconds that an instance may be idle.
+type Local = (Option<String>, Option<u32>);
+
 /// What the providers' deployments will read; checked now, so that a typing error does not wait for them.
-fn providers(table: &Table<'_>) -> Result<Option<String>> {
+fn providers(table: &Table<'_>) -> Result<Local> {
     table.table("aws", |t| texts(t, &["region", "profile", "endpoint"]))?;
     table.table("azure", |t| texts(t, &["subscription", "resource_group", "location", "endpoint"]))?;
     table.table("gcp", |t| texts(t, &["project", "region", "endpoint"]))?;
     table.table("alibaba", |t| texts(t, &["region", "endpoint"]))?;
-    Ok(table.table("local", local)?.flatten())
+    Ok(table.table("local", local)?.unwrap_or_default())
 }
 
-fn local(table: &Table<'_>) -> Result<Option<String>> {
+fn local(table: &Table<'_>) -> Result<Local> {
     let known = |text: &str| ["process", "fsync"].contains(&text).then(|| text.to_owned());
-    table.parsed("durability", "\"process\" or \"fsync\"", known)
+    let durability = table.parsed("durability", "\"process\" or \"fsync\"", known)?;
+    Ok((durability, table.parsed("idle_timeout", "a time like \"60s\" or \"5m\"", seconds)?))
 }
 
 fn texts(table: &Table<'_>, keys: &[&'static str]) -> Result<()> {
@@ -255,6 +291,10 @@ mod tests {
             (
                 "[project]\nname = \"x\"\n[functions.http]\ntimout = \"1s\"\n",
                 &["xcloud.toml:4:", "`functions.http.timout`", "`timeout`"],
+            ),
+            (
+                "[functions.http]\n\ncors = { max_age = \"5m\" }\n",
+                &["xcloud.toml:3:", "`functions.http.cors`", "`origins`"],
             ),
             ("[functions.http]\nmemory = 256\n", &["xcloud.toml:2:", "`functions.http.memory`", "256MB"]),
             (

@@ -43,6 +43,7 @@ fn apply(function: &mut FunctionSpec, table: &FunctionTable, place: &str) -> Res
         };
         *batch = Some(wanted);
     }
+    let cors = cors(function, table, place)?;
     let Settings {
         memory_mb,
         timeout_seconds,
@@ -61,10 +62,23 @@ fn apply(function: &mut FunctionSpec, table: &FunctionTable, place: &str) -> Res
     settings.max_instances = max_instances.or(settings.max_instances);
     settings.public = public.or(settings.public);
     settings.max_attempts = max_attempts.or(settings.max_attempts);
+    if let Some(cors) = cors {
+        settings.env.get_or_insert_default().insert(xcloud_core::env::CORS.to_owned(), cors);
+    }
     if let Some(env) = env {
         settings.env.get_or_insert_default().extend(env);
     }
     Ok(())
+}
+
+/// As the function reads it from its environment: so it is the same on every provider.
+fn cors(function: &FunctionSpec, table: &FunctionTable, place: &str) -> Result<Option<String>> {
+    let Some(cors) = &table.cors else { return Ok(None) };
+    if !matches!(function.trigger, TriggerSpec::Http { .. }) {
+        let message = format!("{place}: `cors` is for HTTP, `{}` is not called so", function.name);
+        return Err(Error::new(ErrorKind::Config, message));
+    }
+    Ok(Some(serde_json::to_string(cors)?))
 }
 
 #[cfg(test)]
@@ -115,5 +129,11 @@ mod tests {
         );
         let error = resolved("[functions.http]\nbatch = 2\n", "dev").unwrap_err();
         assert!(error.message().contains("queue functions"), "{error}");
+        let cors = "cors = { origins = [\"*\"] }";
+        let error = resolved(&format!("[functions.fulfil_all]\n{cors}\n"), "dev").unwrap_err();
+        assert!(error.message().contains("`cors` is for HTTP"), "{error}");
+        let spec = resolved(&format!("[functions.http]\n{cors}\n"), "dev").unwrap();
+        let env = &spec.functions[0].settings.env.as_ref().unwrap()["XCLOUD_CORS"];
+        assert_eq!(xcloud_core::cors::Cors::parse(env).unwrap().origins, ["*"]);
     }
 }

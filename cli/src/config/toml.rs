@@ -105,6 +105,8 @@ pub(crate) enum Kind {
 pub(crate) struct Table<'a> {
     source: &'a Source,
     path: String,
+    /// Where its value is written.
+    at: Range<usize>,
     table: &'a DeTable<'a>,
     read: RefCell<Vec<&'static str>>,
     /// What was asked for, where that is the question.
@@ -114,7 +116,7 @@ pub(crate) struct Table<'a> {
 impl<'a> Table<'a> {
     fn of(source: &'a Source, path: String, table: &'a DeTable<'a>, recording: bool) -> Self {
         let asked = RefCell::new(recording.then(Vec::new));
-        Self { source, path, table, read: RefCell::default(), asked }
+        Self { source, path, at: 0..0, table, read: RefCell::default(), asked }
     }
 }
 
@@ -186,7 +188,7 @@ impl Table<'_> {
         let DeValue::Table(table) = value.get_ref() else {
             return Err(self.wrong(name, &value.span(), "a table"));
         };
-        let table = Table::of(self.source, self.key(name), table, false);
+        let table = Table { at: value.span(), ..Table::of(self.source, self.key(name), table, false) };
         let result = read(&table)?;
         table.end()?;
         Ok(result)
@@ -278,14 +280,33 @@ impl Table<'_> {
     /// # Errors
     /// When it is something else.
     pub(crate) fn texts(&self, name: &'static str) -> Result<Vec<String>> {
-        let Some(value) = self.value(name, Kind::Texts) else { return Ok(Vec::new()) };
+        Ok(self.list(name)?.unwrap_or_default())
+    }
+
+    /// A list of texts; an absent one is `None`.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub(crate) fn list(&self, name: &'static str) -> Result<Option<Vec<String>>> {
+        let Some(value) = self.value(name, Kind::Texts) else { return Ok(None) };
         let wrong = || self.wrong(name, &value.span(), "a list of texts");
         let DeValue::Array(items) = value.get_ref() else { return Err(wrong()) };
         let text = |item: &Spanned<DeValue<'_>>| match item.get_ref() {
             DeValue::String(text) => Ok(text.to_string()),
             _ => Err(wrong()),
         };
-        items.iter().map(text).collect()
+        items.iter().map(text).collect::<Result<_>>().map(Some)
+    }
+
+    /// Refuses a table whose values do not go together.
+    ///
+    /// # Errors
+    /// What `check` says, at the table.
+    pub(crate) fn sound(&self, check: impl FnOnce() -> Result<(), String>) -> Result<()> {
+        if self.asked.borrow().is_some() {
+            return Ok(());
+        }
+        check().map_err(|why| self.source.error(&self.at, &format!("`{}`: {why}", self.path)))
     }
 
     /// Names and texts.

@@ -8,6 +8,7 @@ pub mod package;
 pub mod plan;
 pub mod provider;
 pub mod queues;
+pub mod versions;
 
 pub use self::operate::{Invoke, Invoked, LogLine, LogQuery, Operate, Status, Take};
 pub use self::plan::{Action, Change, FieldChange, Plan, Resource};
@@ -15,3 +16,4 @@ pub use self::provider::{
     Artifact, Binary, Capability, Desired, Finding, Level, Observed, Progress, Provider, Stage, State, Step,
 };
 pub use self::queues::{Peek, Peeked, QueueStatus, Queues};
+pub use self::versions::{Rollback, Traffic, Version};

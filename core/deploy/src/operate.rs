@@ -8,6 +8,7 @@ use serde_json::Value;
 use xcloud_core::Result;
 
 use crate::provider::Stage;
+use crate::versions::{Rollback, Traffic, Version};
 
 /// A call to make.
 #[derive(Debug, Clone, Default)]
@@ -120,4 +121,31 @@ pub trait Operate: Send + Sync {
     /// # Errors
     /// When the provider cannot be asked.
     async fn status(&self, stage: &Stage) -> Result<Vec<Status>>;
+
+    /// The versions that are kept, the oldest first.
+    ///
+    /// # Errors
+    /// When nothing is deployed or the provider cannot be asked.
+    async fn versions(&self, stage: &Stage) -> Result<Vec<Version>>;
+
+    /// The way back to a version (`v3`), or to the one before the current. Changes nothing.
+    ///
+    /// # Errors
+    /// When there is no such version or the provider cannot be asked.
+    async fn plan_rollback(&self, stage: &Stage, to: Option<&str>) -> Result<Rollback>;
+
+    /// Goes back as planned: code, environment, memory and timeout; triggers and resources stay as configured.
+    ///
+    /// # Errors
+    /// [`xcloud_core::ErrorKind::Conflict`] when another version is current by now; what kept the version from serving.
+    /// What served before serves then.
+    async fn rollback(&self, stage: &Stage, rollback: &Rollback) -> Result<()>;
+
+    /// Shifts traffic of one function, or all, between versions; returns them as they are then.
+    ///
+    /// # Errors
+    /// No such version or function, shares of more than 100 percent, or a version that does not start: nothing has
+    /// changed then.
+    async fn traffic(&self, stage: &Stage, function: Option<&str>, traffic: &Traffic)
+    -> Result<Vec<Version>>;
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::task::unconstrained;
 use tokio::time::{Sleep, sleep_until};
+use xcloud_core::cors::Cors;
 use xcloud_core::error::BoxError;
 use xcloud_core::event::Incoming;
 use xcloud_core::log::{Level, call_line};
@@ -22,7 +23,26 @@ const MARGIN: Duration = Duration::from_millis(100);
 /// is still going then is cut.
 pub fn call_http(service: &Service, request: http::Request<Bytes>, parts: Parts) -> BoxFuture<'_, Response> {
     // Boxed, as below: compiled once and not again in every room.
-    Box::pin(http_before(service, request, parts))
+    match service.cors() {
+        None => Box::pin(http_before(service, request, parts)),
+        Some(cors) => Box::pin(http_across(service, cors, request, parts)),
+    }
+}
+
+/// With what browsers look for: preflights do not reach the app.
+async fn http_across(
+    service: &Service,
+    cors: &Cors,
+    request: http::Request<Bytes>,
+    parts: Parts,
+) -> Response {
+    if let Some(answer) = cors.preflight(&request) {
+        return answer;
+    }
+    let origin = cors.allowed(request.headers());
+    let mut response = http_before(service, request, parts).await;
+    cors.mark(response.headers_mut(), origin);
+    response
 }
 
 async fn http_before(service: &Service, request: http::Request<Bytes>, parts: Parts) -> Response {
@@ -56,7 +76,11 @@ async fn event_before(service: &Service, target: Target, incoming: Incoming, par
 
 /// The call's outcome, or nothing when its time is up. The timer is set when the call first waits: many never do.
 async fn before<T>(deadline: Instant, call: impl Future<Output = T>) -> Option<T> {
-    let last = deadline.checked_sub(MARGIN).unwrap_or(deadline);
+    within(|| deadline.checked_sub(MARGIN).unwrap_or(deadline), call).await
+}
+
+/// What the future gives, or nothing when the time is up; the time is asked for when the future first waits.
+pub(crate) async fn within<T>(end: impl Fn() -> Instant, call: impl Future<Output = T>) -> Option<T> {
     let mut call = pin!(call);
     let mut timer = pin!(None);
     poll_fn(|cx| {
@@ -65,7 +89,7 @@ async fn before<T>(deadline: Instant, call: impl Future<Output = T>) -> Option<T
         }
         if timer.is_none() {
             // Unconstrained: a call that uses up its task's budget at every poll must not put off its own end.
-            timer.set(Some(unconstrained(sleep_until(last.into()))));
+            timer.set(Some(unconstrained(sleep_until(end().into()))));
         }
         match timer.as_mut().as_pin_mut() {
             Some(timer) => timer.poll(cx).map(|()| None),

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use http::HeaderMap;
+use http::header::AsHeaderName;
 use xcloud_core::env;
 
 /// An id for a request that came without one: unique in this process, and very likely beyond it.
@@ -11,7 +12,21 @@ pub fn request_id() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let count = NEXT.fetch_add(1, Ordering::Relaxed) & 0xffff;
-    format!("{:x}-{:x}-{count:04x}", now.as_micros(), std::process::id())
+    // By hand: `format!` is a tenth of what serving a small request costs.
+    let mut id = String::with_capacity(32);
+    hex(u64::try_from(now.as_micros()).unwrap_or_default(), 1, &mut id);
+    id.push('-');
+    hex(std::process::id().into(), 1, &mut id);
+    id.push('-');
+    hex(count, 4, &mut id);
+    id
+}
+
+fn hex(value: u64, least: u32, out: &mut String) {
+    let digits = (u64::BITS - value.leading_zeros()).div_ceil(4).max(least);
+    for at in (0..digits).rev() {
+        out.extend(char::from_digit((value >> (4 * at) & 15) as u32, 16));
+    }
 }
 
 /// The longest call, from `XCLOUD_TIMEOUT`: where a platform sends no deadline, its deployer sets this.
@@ -26,6 +41,20 @@ pub fn deadline(timeout: Option<Duration>) -> Option<Instant> {
 }
 
 /// A header's value, if it is text.
-pub fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub fn header(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hexadecimal_is_what_format_writes() {
+        for value in [0, 1, 15, 16, 0xabc, 0xffff, u64::MAX] {
+            let mut out = String::new();
+            hex(value, 4, &mut out);
+            assert_eq!(out, format!("{value:04x}"));
+        }
+    }
 }

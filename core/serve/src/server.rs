@@ -5,7 +5,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
@@ -18,6 +18,8 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, UnixListener};
 use xcloud_core::outcome::error_response;
 use xcloud_core::{BoxFuture, Error, ErrorKind, Response, Result, env};
+
+use crate::call::within;
 
 /// A client that has not sent its request's head after this long is let go.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -210,9 +212,9 @@ async fn read_body(body: &mut Incoming, max: usize) -> Result<Bytes> {
     let mut all: Vec<u8> = Vec::new();
     let mut next = async || std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await;
     loop {
-        let frame = match tokio::time::timeout(BODY_TIMEOUT, next()).await {
-            Ok(frame) => frame,
-            Err(_) => return Err(Error::new(ErrorKind::Timeout, "the body did not arrive in time")),
+        let frame = match within(|| Instant::now() + BODY_TIMEOUT, next()).await {
+            Some(frame) => frame,
+            None => return Err(Error::new(ErrorKind::Timeout, "the body did not arrive in time")),
         };
         let Some(frame) = frame else { break };
         let frame = frame.map_err(|e| Error::bad_request(format!("the body could not be read: {e}")))?;

@@ -18,7 +18,7 @@ use xcloud_serve::records::{Order, call_records, whole};
 use xcloud_serve::{Concurrency, block_on, call_event, call_http, terminated};
 
 use self::api::{Api, Call, Endpoint, Next};
-use crate::decode::{self, Bodies, Origin, Payload, Records};
+use crate::decode::{self, Origin, Payload, Records, Scratch};
 use crate::{binding, encode};
 
 /// Between two tries of a managed instance to get its next call.
@@ -80,7 +80,7 @@ struct Room {
 /// What one loop uses again for every call.
 struct Desk {
     api: Api,
-    bodies: Bodies,
+    scratch: Scratch,
     answer: Vec<u8>,
 }
 
@@ -104,7 +104,7 @@ async fn poll(room: Room, workers: usize) -> Result<()> {
 impl Room {
     async fn work(&self) -> Result<()> {
         let api = Api::new(&self.endpoint);
-        let mut desk = Desk { api, bodies: Bodies::default(), answer: Vec::new() };
+        let mut desk = Desk { api, scratch: Scratch::default(), answer: Vec::new() };
         loop {
             match desk.api.next().await {
                 Ok(next) => self.handle(&mut desk, next).await,
@@ -120,7 +120,7 @@ impl Room {
 
     async fn handle(&self, desk: &mut Desk, next: Next) {
         let Next { call, payload } = next;
-        let event = decode::event(&payload, &mut desk.bodies);
+        let event = decode::event(&payload, &mut desk.scratch);
         let mut parts = Parts {
             id: call.id.clone(),
             deadline: call.deadline,

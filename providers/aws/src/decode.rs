@@ -6,6 +6,7 @@ mod json;
 mod queue;
 mod records;
 
+use ::http::HeaderName;
 use bytes::{Bytes, BytesMut};
 use xcloud_core::event::Batch;
 use xcloud_core::{Error, ErrorKind, Result};
@@ -48,33 +49,58 @@ pub enum Payload {
 ///
 /// # Errors
 /// [`ErrorKind::BadEvent`]: records that are not of their service's documented shape.
-pub fn event(payload: &Bytes, bodies: &mut Bodies) -> Result<Payload> {
+pub fn event(payload: &Bytes, scratch: &mut Scratch) -> Result<Payload> {
     let text = std::str::from_utf8(payload);
-    let Some(wire) = text.ok().and_then(|_| http::Wire::read(payload, bodies).ok()) else {
+    let Some(wire) = text.ok().and_then(|_| http::Wire::read(payload, scratch).ok()) else {
         return Ok(Payload::Raw(payload.clone()));
     };
     if let Some(origin) = wire.origin() {
         return Ok(Payload::Http(origin, wire.request(origin, payload)));
     }
     match wire.records {
-        Some(list) => queue::read(list, payload, bodies),
+        Some(list) => queue::read(list, payload, scratch),
         None => Ok(records::read(payload)?.map_or_else(|| Payload::Raw(payload.clone()), Payload::Records)),
     }
 }
 
-/// Where bodies are written that stand escaped in their payload: one buffer, used again once nobody holds its last body.
+/// What decoding uses again, one for each loop.
 #[derive(Debug, Default)]
-pub struct Bodies(BytesMut);
+pub struct Scratch {
+    /// Where bodies are written that stand escaped in their payload; its room is free again once nobody holds its last
+    /// body.
+    bodies: BytesMut,
+    /// The names of the last request's headers, in order: most often the next one's too.
+    names: Vec<HeaderName>,
+}
 
-impl Bodies {
+/// More names than a front sends, and longer ones, are read anew each time.
+const MAX_NAMES: usize = 64;
+const MAX_NAME: usize = 64;
+
+impl Scratch {
     /// Makes room for several bodies of so many bytes together.
     fn reserve(&mut self, bytes: usize) {
-        self.0.reserve(bytes);
+        self.bodies.reserve(bytes);
     }
 
     /// What a text of the payload says: a part of the payload where nothing in it is escaped.
     fn body(&mut self, text: Text<'_>, payload: &Bytes) -> Result<Bytes, Fault> {
-        if text.escaped { text.write(&mut self.0) } else { Ok(payload.slice_ref(text.raw)) }
+        if text.escaped { text.write(&mut self.bodies) } else { Ok(payload.slice_ref(text.raw)) }
+    }
+
+    /// The name of a request's header, `at` in order; `None` when it cannot be one.
+    fn name(&mut self, at: usize, name: &[u8]) -> Option<HeaderName> {
+        if let Some(known) = self.names.get(at).filter(|known| known.as_str().as_bytes() == name) {
+            return Some(known.clone());
+        }
+        let read = HeaderName::from_bytes(name).ok()?;
+        if at < MAX_NAMES && name.len() <= MAX_NAME {
+            match self.names.get_mut(at) {
+                Some(known) => *known = read.clone(),
+                None => self.names.push(read.clone()),
+            }
+        }
+        Some(read)
     }
 }
 

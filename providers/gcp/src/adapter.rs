@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode};
+use http::{HeaderName, Method, Request, StatusCode};
 use xcloud_core::event::Incoming;
 use xcloud_core::log::{Level, instance_line};
 use xcloud_core::queue::Bindings;
@@ -15,6 +15,10 @@ use crate::{binding, decode, encode};
 
 /// Cloud Run kills ten seconds after SIGTERM; what is left over is for the shutdown hook.
 const DRAIN: Duration = Duration::from_secs(8);
+
+static TRACE: HeaderName = HeaderName::from_static(binding::TRACE_HEADER);
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Runs the program on Cloud Run or Knative until SIGTERM.
 ///
@@ -88,10 +92,10 @@ async fn answer(service: Service, request: Request<Bytes>, timeout: Option<Durat
 
 fn parts(service: &Service, request: &Request<Bytes>, timeout: Option<Duration>) -> Parts {
     let headers = request.headers();
-    let google = header(headers, binding::TRACE_HEADER);
-    let trace = header(headers, "traceparent").or(google);
+    let google = header(headers, &TRACE);
+    let trace = header(headers, &TRACEPARENT).or(google);
     // Cloud Run has no request id of its own; its trace id is what its logs are found by.
-    let id = google.and_then(|t| t.split('/').next()).or_else(|| header(headers, "x-request-id"));
+    let id = google.and_then(|t| t.split('/').next()).or_else(|| header(headers, &REQUEST_ID));
     Parts {
         id: id.map_or_else(request_id, str::to_owned),
         deadline: deadline(timeout),

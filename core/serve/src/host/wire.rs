@@ -94,7 +94,7 @@ impl Tap {
     /// Shows something; the text is made only if anybody looks.
     pub fn see(&self, id: &str, way: Way, text: impl FnOnce() -> String) {
         if let Some(see) = &self.0 {
-            see(id, way, text());
+            see(id, way, shortened(text()));
         }
     }
 
@@ -121,7 +121,7 @@ impl fmt::Debug for Tap {
     }
 }
 
-/// Of a body, what is shown.
+/// Of a request or an answer, what a tap sees.
 const MAX_SHOWN: usize = 8 * 1024;
 /// In the place of a secret.
 const REDACTED: &str = "***";
@@ -171,15 +171,19 @@ fn with_body(head: String, body: &[u8]) -> String {
 
 /// A body as it can be shown: JSON without its secrets, other text as it is, of other bytes how many.
 pub fn body_text(body: &[u8]) -> String {
-    let mut text = match (serde_json::from_slice(body), std::str::from_utf8(body)) {
+    match (serde_json::from_slice(body), std::str::from_utf8(body)) {
         (Ok(json), _) => redact(json).to_string(),
         (Err(_), Ok(text)) => text.to_owned(),
-        _ => return format!("<{} bytes>", body.len()),
-    };
+        _ => format!("<{} bytes>", body.len()),
+    }
+}
+
+/// The beginning of a text that is too long to be looked at.
+fn shortened(mut text: String) -> String {
     if text.len() > MAX_SHOWN {
-        let end = (0..=MAX_SHOWN).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        text.truncate(end);
-        text += &format!("… <{} bytes in all>", body.len());
+        let (end, all) = ((0..=MAX_SHOWN).rev().find(|at| text.is_char_boundary(*at)), text.len());
+        text.truncate(end.unwrap_or(0));
+        text += &format!("… <{all} bytes in all>");
     }
     text
 }
@@ -223,7 +227,7 @@ mod tests {
     #[test]
     fn bodies_that_cannot_be_shown_are_counted() {
         assert_eq!(body_text(&[0xff, 0xfe]), "<2 bytes>");
-        let long = body_text("é".repeat(MAX_SHOWN).as_bytes());
+        let long = shortened("é".repeat(MAX_SHOWN));
         assert!(long.len() < MAX_SHOWN + 60 && long.ends_with("<16384 bytes in all>"), "{long}");
     }
 }

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::io::Write;
 
-use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
+use ::http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 use bytes::Bytes;
 use xcloud_core::Result;
 use xcloud_core::text::{base64_decode, percent_encode};
 
 use super::json::{Body, Fault, Reader, Text};
-use super::{Bodies, Origin, bad};
+use super::{Origin, Scratch, bad};
 
 /// Room for the headers that an API Gateway usually sends.
 const HEADERS: usize = 24;
@@ -50,11 +50,11 @@ impl<'a> Wire<'a> {
     ///
     /// # Errors
     /// It is not JSON, not an object, or a field of a request is of another type or there twice.
-    pub(super) fn read(payload: &'a Bytes, bodies: &mut Bodies) -> Result<Self, Fault> {
+    pub(super) fn read(payload: &'a Bytes, scratch: &mut Scratch) -> Result<Self, Fault> {
         let mut wire = Self::default();
         let mut reader = Reader::new(payload);
         reader.object(|reader, name| {
-            if reader.null()? { Ok(()) } else { wire.field(reader, &name.read()?, payload, bodies) }
+            if reader.null()? { Ok(()) } else { wire.field(reader, &name.read()?, payload, scratch) }
         })?;
         reader.end()?;
         Ok(wire)
@@ -66,16 +66,16 @@ impl<'a> Wire<'a> {
         reader: &mut Reader<'a>,
         name: &[u8],
         payload: &Bytes,
-        bodies: &mut Bodies,
+        scratch: &mut Scratch,
     ) -> Result<(), Fault> {
         match name {
             b"version" => once(&mut self.version, reader, Reader::text),
             b"rawPath" => once(&mut self.raw_path, reader, Reader::text),
             b"rawQueryString" => once(&mut self.raw_query_string, reader, Reader::text),
             b"cookies" => once(&mut self.cookies, reader, Reader::slice),
-            b"headers" => once(&mut self.headers, reader, |reader| headers(reader, payload)),
+            b"headers" => once(&mut self.headers, reader, |reader| headers(reader, payload, scratch)),
             b"multiValueHeaders" => {
-                once(&mut self.multi_value_headers, reader, |reader| headers(reader, payload))
+                once(&mut self.multi_value_headers, reader, |reader| headers(reader, payload, scratch))
             }
             b"queryStringParameters" => once(&mut self.query_string_parameters, reader, Reader::slice),
             b"multiValueQueryStringParameters" => {
@@ -87,7 +87,7 @@ impl<'a> Wire<'a> {
             b"routeArn" => once(&mut self.route_arn, reader, Reader::slice),
             b"methodArn" => once(&mut self.method_arn, reader, Reader::slice),
             b"requestContext" => once(&mut self.context, reader, Context::read),
-            b"body" => once(&mut self.body, reader, |reader| reader.body(&mut bodies.0)),
+            b"body" => once(&mut self.body, reader, |reader| reader.body(&mut scratch.bodies)),
             b"isBase64Encoded" => once(&mut self.is_base64_encoded, reader, Reader::boolean),
             b"Records" => {
                 let list = reader.slice()?;
@@ -165,15 +165,17 @@ impl<'a> Wire<'a> {
     }
 }
 
-fn headers(reader: &mut Reader<'_>, payload: &Bytes) -> Result<HeaderMap, Fault> {
+fn headers(reader: &mut Reader<'_>, payload: &Bytes, scratch: &mut Scratch) -> Result<HeaderMap, Fault> {
     let mut headers = HeaderMap::with_capacity(HEADERS);
+    let mut at = 0;
     pairs(reader, |name, value| {
         // A front lets nothing else through; what cannot be a header is none.
         if let Some(value) = header_value(value, payload)?
-            && let Ok(name) = HeaderName::from_bytes(&name.read()?)
+            && let Some(name) = scratch.name(at, &name.read()?)
         {
             headers.append(name, value);
         }
+        at += 1;
         Ok(())
     })?;
     Ok(headers)

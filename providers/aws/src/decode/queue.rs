@@ -8,7 +8,7 @@ use xcloud_core::Result;
 use xcloud_core::event::{Batch, RawMessage};
 
 use super::json::{Fault, Reader, Text};
-use super::{Bodies, Payload, bad};
+use super::{Payload, Scratch, bad};
 
 /// One record, as it stands in the payload.
 #[derive(Default)]
@@ -22,7 +22,7 @@ struct Record<'a> {
 }
 
 /// The messages of a list of records; all are of one queue.
-pub(super) fn read(list: &[u8], payload: &Bytes, bodies: &mut Bodies) -> Result<Payload> {
+pub(super) fn read(list: &[u8], payload: &Bytes, scratch: &mut Scratch) -> Result<Payload> {
     // Most are one or ten.
     let mut records = Vec::with_capacity(10);
     let read = Reader::new(list).list(|reader| {
@@ -30,7 +30,7 @@ pub(super) fn read(list: &[u8], payload: &Bytes, bodies: &mut Bodies) -> Result<
         Ok(())
     });
     read.map_err(undocumented)?;
-    bodies.reserve(list.len());
+    scratch.reserve(list.len());
     let mut name: Option<Cow<'_, str>> = None;
     let mut messages = Vec::with_capacity(records.len());
     for record in records {
@@ -43,7 +43,7 @@ pub(super) fn read(list: &[u8], payload: &Bytes, bodies: &mut Bodies) -> Result<
             }
             Some(_) => {}
         }
-        messages.push(record.message(payload, bodies)?);
+        messages.push(record.message(payload, scratch)?);
     }
     Ok(Payload::Queue(name.unwrap_or_default().into_owned(), Batch { messages }))
 }
@@ -93,7 +93,7 @@ impl<'a> Record<'a> {
         })
     }
 
-    fn message(self, payload: &Bytes, bodies: &mut Bodies) -> Result<RawMessage> {
+    fn message(self, payload: &Bytes, scratch: &mut Scratch) -> Result<RawMessage> {
         let id = self.message_id.ok_or_else(|| undocumented("a record has no messageId"))?;
         let body = self.body.ok_or_else(|| undocumented("a record has no body"))?;
         // An empty id in the answer would mean the whole batch.
@@ -104,7 +104,7 @@ impl<'a> Record<'a> {
         let sent = number(self.sent).and_then(|ms| UNIX_EPOCH.checked_add(Duration::from_millis(ms)));
         Ok(RawMessage {
             id: id.string()?.into_owned(),
-            body: bodies.body(body, payload)?,
+            body: scratch.body(body, payload)?,
             attempt: number(self.received).and_then(|n| u32::try_from(n).ok()),
             sent,
             attributes: self.attributes,

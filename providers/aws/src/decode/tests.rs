@@ -4,11 +4,11 @@ use serde_json::{Value, json};
 use std::path::Path;
 
 fn read(payload: &str) -> Payload {
-    event(&Bytes::from(payload.to_owned()), &mut Bodies::default()).unwrap()
+    event(&Bytes::from(payload.to_owned()), &mut Scratch::default()).unwrap()
 }
 
 fn refused(payload: &str) -> Error {
-    event(&Bytes::from(payload.to_owned()), &mut Bodies::default()).unwrap_err()
+    event(&Bytes::from(payload.to_owned()), &mut Scratch::default()).unwrap_err()
 }
 
 /// A payload in the words of `expected.json`.
@@ -113,11 +113,11 @@ fn a_request_that_is_none_keeps_its_origin() {
 
 #[test]
 fn a_body_is_whole_while_the_next_one_is_read() {
-    let mut bodies = Bodies::default();
+    let mut scratch = Scratch::default();
     let mut body = |n: usize| {
         let text = "\"a\\b\n\u{1}é\"".repeat(n);
         let payload = json!({ "version": "2.0", "rawPath": "/", "requestContext": { "http": { "method": "POST" } }, "body": text });
-        match event(&Bytes::from(payload.to_string()), &mut bodies).unwrap() {
+        match event(&Bytes::from(payload.to_string()), &mut scratch).unwrap() {
             Payload::Http(Origin::V2, Ok(request)) => (text, request.into_body()),
             other => panic!("{other:?}"),
         }
@@ -125,6 +125,26 @@ fn a_body_is_whole_while_the_next_one_is_read() {
     let all: Vec<_> = [1, 0, 3, 2000, 1, 40].map(&mut body).into_iter().collect();
     for (text, body) in all {
         assert_eq!(body, text);
+    }
+}
+
+#[test]
+fn headers_of_one_request_are_not_those_of_the_last() {
+    let mut scratch = Scratch::default();
+    let long = "l".repeat(MAX_NAME + 1);
+    for names in
+        [&["a", "b"][..], &["a", "b"], &["b"], &["A", "no name", "c", &long], &["a", &long, "b", "c"], &[]]
+    {
+        let headers: Value = names.iter().map(|name| ((*name).to_owned(), json!("x"))).collect();
+        let payload = json!({ "version": "2.0", "rawPath": "/", "requestContext": { "http": { "method": "GET" } }, "headers": headers });
+        let event = event(&Bytes::from(payload.to_string()), &mut scratch).unwrap();
+        let Payload::Http(Origin::V2, Ok(request)) = event else { panic!("{event:?}") };
+        let mut wanted: Vec<_> =
+            names.iter().filter(|n| !n.contains(' ')).map(|n| n.to_lowercase()).collect();
+        wanted.sort();
+        let mut found: Vec<_> = request.headers().keys().map(|n| n.as_str().to_owned()).collect();
+        found.sort();
+        assert_eq!(found, wanted);
     }
 }
 
@@ -138,8 +158,8 @@ fn a_field_that_is_there_twice_makes_it_no_request() {
 proptest! {
     #[test]
     fn no_payload_makes_it_panic(bytes: Vec<u8>, text in "\\PC*", at in 0..400usize) {
-        let mut bodies = Bodies::default();
-        let mut event = |payload: Bytes| drop(super::event(&payload, &mut bodies));
+        let mut scratch = Scratch::default();
+        let mut event = |payload: Bytes| drop(super::event(&payload, &mut scratch));
         event(bytes.into());
         let text = Value::from(text);
         let v2 = format!(r#"{{"version":"2.0","rawPath":{text},"rawQueryString":{text},"cookies":[{text}],"headers":{{{text}:{text}}},"requestContext":{{"http":{{"method":{text}}}}},"body":{text},"isBase64Encoded":true}}"#);

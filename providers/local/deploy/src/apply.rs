@@ -66,6 +66,7 @@ pub(crate) async fn publish(local: &Local, desired: &Desired) -> Result<()> {
         functions: desired.spec.functions.clone(),
         queues: desired.spec.queues.clone(),
         tables: desired.spec.tables.clone(),
+        host: local.settings.clone(),
     };
     let publish = Publish {
         stage: desired.stage.clone(),

@@ -118,7 +118,7 @@ impl Control {
     /// A connection to a host of this build.
     async fn contact(&self) -> Result<Client> {
         // Asked before a new one says that it is there.
-        let died = self.has_died();
+        let died = !self.config.host_command.is_empty() && self.has_died();
         let client = self.connect().await?;
         if died {
             self.tell().await;
@@ -149,9 +149,7 @@ impl Control {
     }
 
     async fn connect(&self) -> Result<Client> {
-        let program = self.config.host_command.first().ok_or_else(|| {
-            Error::new(ErrorKind::Config, "no command is configured that starts the local host")
-        })?;
+        let Some(program) = self.config.host_command.first() else { return self.attach().await };
         let build = build_of(Path::new(program))?;
         self.paths.create()?;
         let end = Instant::now() + CONTACT;
@@ -187,6 +185,13 @@ impl Control {
             }
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    /// A connection to a host that others start.
+    async fn attach(&self) -> Result<Client> {
+        let mut client = Client::new(Address::Unix(self.paths.control()));
+        self.hello(&mut client).await?;
+        Ok(client)
     }
 
     async fn hello(&self, client: &mut Client) -> Result<HostInfo> {

@@ -57,6 +57,7 @@ pub struct Config {
     /// The host's directory: one host per directory.
     pub home: PathBuf,
     /// The program and arguments that run [`crate::host_main`]; the home directory is added as the last argument.
+    /// Empty: the host is one that others start, and only spoken to.
     pub host_command: Vec<OsString>,
     /// What acknowledgements of the app's queues and tables survive; `None`: as it is.
     pub durability: Option<Durability>,

@@ -14,9 +14,11 @@ pub mod package;
 mod plan;
 mod provider;
 mod queues;
+mod versions;
 
 pub use self::config::{Config, Durability};
 pub use self::daemon::Running;
+pub use self::host::api::HostSettings;
 pub use self::host::embedded::{Embedded, Program, Served};
 pub use self::host::follow::Follower;
 pub use self::host::host_main;

@@ -8,7 +8,7 @@ use xcloud_deploy::{Observed, Resource};
 use xcloud_local::binding::DEFAULT_BATCH;
 
 use crate::config::Durability;
-use crate::host::api::{AppView, QueueView, TableView};
+use crate::host::api::{AppView, HostSettings, QueueView, TableView};
 
 /// The resources of an app that is there.
 pub(crate) fn observed(view: &AppView) -> Observed {
@@ -18,7 +18,8 @@ pub(crate) fn observed(view: &AppView) -> Observed {
     let table = |table: &TableView| table_resource(&table.name, Some(view.durability), table.rows > 0);
     let data = view.queues.iter().map(queue).chain(view.tables.iter().map(table));
     let functions = view.manifest.iter().flat_map(|manifest| {
-        manifest.functions.iter().map(|function| function_resource(function, &manifest.binary_sha256))
+        let of = |function| function_resource(function, &manifest.binary_sha256, &manifest.host);
+        manifest.functions.iter().map(of)
     });
     Observed { resources: data.chain(functions).collect(), url: url(view) }
 }
@@ -45,7 +46,11 @@ fn kept(durability: Option<Durability>) -> BTreeMap<String, Value> {
 }
 
 /// A function as a plan compares it. Settings that are not named are left out.
-pub(crate) fn function_resource(function: &FunctionSpec, binary_sha256: &str) -> Resource {
+pub(crate) fn function_resource(
+    function: &FunctionSpec,
+    binary_sha256: &str,
+    host: &HostSettings,
+) -> Resource {
     let mut fields = BTreeMap::from([
         ("binary_sha256".to_owned(), Value::from(binary_sha256)),
         ("trigger".to_owned(), function.trigger.kind().into()),
@@ -66,6 +71,8 @@ pub(crate) fn function_resource(function: &FunctionSpec, binary_sha256: &str) ->
         ("min_instances", settings.min_instances),
         ("max_instances", settings.max_instances),
         ("max_attempts", settings.max_attempts),
+        ("idle_timeout_seconds", host.idle_timeout_seconds),
+        ("keep_versions", host.keep_versions),
     ];
     let numbers = numbers.into_iter().filter_map(|(name, n)| Some((name.to_owned(), Value::from(n?))));
     fields.extend(numbers);

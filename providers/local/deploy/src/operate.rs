@@ -119,7 +119,7 @@ pub(crate) async fn status(local: &Local, stage: &Stage) -> Result<Vec<Status>> 
         provider: "local".to_owned(),
         name: function.name.clone(),
         resource: format!("{}-{}-{}", stage.project, stage.stage, function.name),
-        version: Some(format!("v{}", view.version)),
+        version: Some(format!("v{}", function.version)),
         url: url(&view).filter(|_| function.name == HTTP_FUNCTION),
         state: format!("{}{}", function.state, messages(&view, &function.name)),
         healthy: function.healthy,

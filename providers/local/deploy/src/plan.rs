@@ -6,15 +6,20 @@ use xcloud_deploy::plan::diff;
 use xcloud_deploy::{Desired, Observed, Plan, Resource};
 
 use crate::config::Durability;
+use crate::host::api::HostSettings;
 use crate::observe::{function_resource, queue_resource, table_resource};
 
 /// Compares. Queues and tables come first, so that a function's are there before it.
-pub(crate) fn plan(desired: &Desired, observed: &Observed, durability: Option<Durability>) -> Plan {
+pub(crate) fn plan(
+    desired: &Desired,
+    observed: &Observed,
+    (durability, host): (Option<Durability>, &HostSettings),
+) -> Plan {
     let binary = desired.artifact.as_ref().map_or("", |artifact| &artifact.binary.sha256);
     let queues = desired.spec.queues.iter().map(|name| queue_resource(name, durability, false));
     let tables = desired.spec.tables.iter().map(|name| table_resource(name, durability, false));
     let functions = desired.spec.functions.iter().map(|function| {
-        let mut wanted = function_resource(function, binary);
+        let mut wanted = function_resource(function, binary, host);
         unset(&mut wanted, function, observed);
         wanted
     });
@@ -89,6 +94,7 @@ mod tests {
                 functions,
                 queues,
                 tables,
+                host: HostSettings::default(),
             }),
             functions: Vec::new(),
             durability: Durability::Process,
@@ -96,7 +102,7 @@ mod tests {
     }
 
     fn plan(desired: &Desired, observed: &Observed) -> Plan {
-        super::plan(desired, observed, None)
+        super::plan(desired, observed, (None, &HostSettings::default()))
     }
 
     fn actions(plan: &Plan) -> Vec<(Action, &str)> {
@@ -141,8 +147,13 @@ mod tests {
     #[test]
     fn durability_is_left_alone_unless_it_is_configured() {
         let now = observed(&view(spec(None), 0));
-        assert!(super::plan(&desired(spec(None), "a"), &now, Some(Durability::Process)).is_empty());
-        let plan = super::plan(&desired(spec(None), "a"), &now, Some(Durability::Fsync));
+        let plan = |durability, host: &HostSettings| {
+            super::plan(&desired(spec(None), "a"), &now, (Some(durability), host))
+        };
+        assert!(plan(Durability::Process, &HostSettings::default()).is_empty());
+        let idle = HostSettings { idle_timeout_seconds: Some(5), keep_versions: None };
+        assert_eq!(plan(Durability::Process, &idle).count(Action::Update), 2, "of both functions");
+        let plan = plan(Durability::Fsync, &HostSettings::default());
         assert_eq!((plan.count(Action::Update), plan.changes[0].fields[0].path.as_str()), (2, "durability"));
     }
 

@@ -8,17 +8,18 @@ use xcloud_core::spec::Spec;
 use xcloud_core::{Error, ErrorKind, Result};
 use xcloud_deploy::{
     Artifact, Binary, Capability, Desired, Finding, Invoke, Invoked, LogLine, LogQuery, Observed, Operate,
-    Plan, Provider, Stage, Status, Step, Take,
+    Plan, Provider, Rollback, Stage, Status, Step, Take, Traffic, Version,
 };
 
 use crate::client::{Control, app_path};
 use crate::config::{Config, Durability};
-use crate::host::api::{AppView, app_key};
+use crate::host::api::{AppView, HostSettings, app_key};
 
 /// The local provider. Talks to the host of its home directory, which it starts when it needs one.
 pub struct Local {
     pub(crate) control: Control,
     pub(crate) durability: Option<Durability>,
+    pub(crate) settings: HostSettings,
     /// Versions that plans were made against, by app.
     bases: Mutex<HashMap<String, u64>>,
     uploads: Mutex<HashSet<(String, String)>>,
@@ -28,7 +29,20 @@ impl Local {
     /// A provider for a host; contacts none before it is asked something.
     pub fn new(config: Config) -> Self {
         let durability = config.durability;
-        Self { durability, control: Control::new(config), bases: Mutex::default(), uploads: Mutex::default() }
+        Self {
+            durability,
+            settings: HostSettings::default(),
+            control: Control::new(config),
+            bases: Mutex::default(),
+            uploads: Mutex::default(),
+        }
+    }
+
+    /// With what the configuration says of the host: how long instances may be idle, how many versions are kept.
+    #[must_use]
+    pub fn with(mut self, settings: HostSettings) -> Self {
+        self.settings = settings;
+        self
     }
 
     /// Fails when nothing is there: nobody needs a host to learn that.
@@ -106,7 +120,7 @@ impl Provider for Local {
     }
 
     fn plan(&self, desired: &Desired, observed: &Observed) -> Plan {
-        crate::plan::plan(desired, observed, self.durability)
+        crate::plan::plan(desired, observed, (self.durability, &self.settings))
     }
 
     async fn apply(&self, step: &Step<'_>) -> Result<()> {
@@ -138,5 +152,26 @@ impl Operate for Local {
 
     async fn status(&self, stage: &Stage) -> Result<Vec<Status>> {
         crate::operate::status(self, stage).await
+    }
+
+    async fn versions(&self, stage: &Stage) -> Result<Vec<Version>> {
+        crate::versions::versions(self, stage).await
+    }
+
+    async fn plan_rollback(&self, stage: &Stage, to: Option<&str>) -> Result<Rollback> {
+        crate::versions::plan_rollback(self, stage, to).await
+    }
+
+    async fn rollback(&self, stage: &Stage, rollback: &Rollback) -> Result<()> {
+        crate::versions::rollback(self, stage, rollback).await
+    }
+
+    async fn traffic(
+        &self,
+        stage: &Stage,
+        function: Option<&str>,
+        traffic: &Traffic,
+    ) -> Result<Vec<Version>> {
+        crate::versions::traffic(self, stage, function, traffic).await
     }
 }

@@ -1,5 +1,7 @@
 //! What goes over the control socket.
 
+pub(crate) mod versions;
+
 use serde::{Deserialize, Serialize};
 use xcloud_core::spec::FunctionSpec;
 use xcloud_core::{Error, ErrorKind, Result};
@@ -28,7 +30,7 @@ pub(crate) struct HostInfo {
 }
 
 /// What is deployed, or is to be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Manifest {
     /// SHA-256 of the package, which the host has.
     pub(crate) package: String,
@@ -38,6 +40,17 @@ pub(crate) struct Manifest {
     pub(crate) queues: Vec<String>,
     #[serde(default)]
     pub(crate) tables: Vec<String>,
+    #[serde(default)]
+    pub(crate) host: HostSettings,
+}
+
+/// What the configuration says of an app that is the host's business.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostSettings {
+    /// How long an instance may be idle, in seconds.
+    pub idle_timeout_seconds: Option<u32>,
+    /// How many versions are kept.
+    pub keep_versions: Option<u32>,
 }
 
 /// A request to put a manifest into service.
@@ -56,7 +69,7 @@ pub(crate) struct Publish {
 /// An app as it is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct AppView {
-    /// Counted per app; 0 before the first publish.
+    /// The current version, counted per app; 0 before the first publish.
     pub(crate) version: u64,
     pub(crate) port: Option<u16>,
     pub(crate) manifest: Option<Manifest>,
@@ -73,7 +86,9 @@ pub(crate) struct AppView {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct FunctionView {
     pub(crate) name: String,
-    /// `running`, `starting` or `failed: …`.
+    /// The version that gets most of its traffic.
+    pub(crate) version: u64,
+    /// `running`, `running, 3 instances`, `idle`, `starting` or `failed: …`; other versions with traffic are named.
     pub(crate) state: String,
     pub(crate) healthy: bool,
 }

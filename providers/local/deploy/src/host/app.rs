@@ -1,45 +1,38 @@
-//! One app: its record on disk, its running version, its front.
+//! One app: its record on disk, what runs of it, its front.
+
+mod record;
+mod serve;
+mod versions;
 
 use std::collections::BTreeSet;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::SystemTime;
 
-use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use xcloud_core::spec::{FunctionSpec, HTTP_FUNCTION, Settings, TriggerSpec};
+use xcloud_core::text::rfc3339;
 use xcloud_core::{Error, ErrorKind, Result};
 
-use super::api::{AppView, Manifest, Publish, QueueView, TableView, is_name};
-use super::deployment::{Deployment, Place};
-use super::front::{self, Front};
+pub(crate) use self::record::Record;
+use self::record::Release;
+use self::serve::Live;
+use super::api::{AppView, FunctionView, Manifest, Publish, QueueView, TableView, is_name};
+use super::deployment::{self, Place};
+use super::front::{self, Front, Serving};
 use super::release;
+use super::runner::Runner;
 use crate::error::io;
-
-/// Before taking a port again that another program held when the host came back.
-const PORT_PAUSE: Duration = Duration::from_secs(2);
-
-/// What is kept on disk: `app.json`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Record {
-    pub(crate) version: u64,
-    pub(crate) port: Option<u16>,
-    pub(crate) manifest: Option<Manifest>,
-    #[serde(default)]
-    pub(crate) queues: BTreeSet<String>,
-    #[serde(default)]
-    pub(crate) tables: BTreeSet<String>,
-}
 
 /// One app.
 pub(crate) struct App {
     place: Place,
     record: Mutex<Record>,
-    current: watch::Sender<Option<Arc<Deployment>>>,
+    live: Mutex<Live>,
+    /// What the front serves.
+    serving: watch::Sender<Option<Arc<Serving>>>,
     front: Mutex<Option<Front>>,
-    offered: Mutex<Option<tokio::net::TcpListener>>,
+    offered: Mutex<Option<TcpListener>>,
     /// One change at a time; a second one is refused, not queued.
     changing: tokio::sync::Mutex<()>,
 }
@@ -50,7 +43,8 @@ impl App {
         Arc::new(Self {
             place,
             record: Mutex::new(record),
-            current: watch::Sender::new(None),
+            live: Mutex::default(),
+            serving: watch::Sender::new(None),
             front: Mutex::new(None),
             offered: Mutex::new(None),
             changing: tokio::sync::Mutex::new(()),
@@ -65,9 +59,9 @@ impl App {
         lock(&self.record).clone()
     }
 
-    /// The version that serves.
-    pub(crate) fn current(&self) -> Option<Arc<Deployment>> {
-        self.current.borrow().clone()
+    /// A function that is served, by its logical name.
+    pub(crate) fn runner(&self, function: &str) -> Option<Arc<Runner>> {
+        lock(&self.live).runners.get(function).cloned()
     }
 
     /// How it is.
@@ -78,50 +72,16 @@ impl App {
             QueueView { name: name.clone(), waiting: counts.waiting, dead: counts.dead }
         };
         let table = |name: &String| TableView { name: name.clone(), rows: self.place.store.rows(name) };
+        let runners = lock(&self.live).runners.clone();
         AppView {
             version: record.version,
             port: record.port,
             queues: record.queues.iter().map(queue).collect(),
             tables: record.tables.iter().map(table).collect(),
-            functions: self.current().map(|d| d.functions()).unwrap_or_default(),
             durability: self.place.store.durability().unwrap_or_default(),
+            functions: runners.iter().map(|(name, runner)| function_view(name, runner)).collect(),
             manifest: record.manifest,
         }
-    }
-
-    /// Brings back what ran before the host ended.
-    pub(crate) async fn restore(self: Arc<Self>) -> Result<()> {
-        let Record { version, port, manifest: Some(manifest), .. } = self.record() else { return Ok(()) };
-        let deployment = Arc::new(Deployment::restore(&self.place, manifest, version)?);
-        self.current.send_replace(Some(Arc::clone(&deployment)));
-        deployment.deliver(&self.place);
-        let Some(port) = port.filter(|_| deployment.runner(HTTP_FUNCTION).is_some()) else { return Ok(()) };
-        let app = Arc::clone(&self);
-        tokio::spawn(async move {
-            // Another program may have taken the port while no host was there.
-            loop {
-                match front::bind(Some(port), &[]).await {
-                    Ok((_, listener)) => {
-                        let mut front = lock(&app.front);
-                        if front.is_none() {
-                            *front = Front::start(listener, app.current.subscribe()).ok();
-                        }
-                        return;
-                    }
-                    Err(error) => {
-                        if let Some(runner) = deployment.runner(HTTP_FUNCTION) {
-                            runner.note(&error.to_string());
-                        }
-                    }
-                }
-                tokio::time::sleep(PORT_PAUSE).await;
-                let replaced = app.current().is_none_or(|now| !Arc::ptr_eq(&now, &deployment));
-                if replaced {
-                    return;
-                }
-            }
-        });
-        Ok(())
     }
 
     fn change(&self) -> Result<tokio::sync::MutexGuard<'_, ()>> {
@@ -140,7 +100,7 @@ impl App {
     }
 
     /// What its front is to listen on, once it has one.
-    pub(crate) fn offer(&self, listener: tokio::net::TcpListener) {
+    pub(crate) fn offer(&self, listener: TcpListener) {
         *lock(&self.offered) = Some(listener);
     }
 
@@ -160,32 +120,25 @@ impl App {
     pub(crate) async fn publish(&self, publish: Publish, taken: &[u16]) -> Result<u64> {
         let _changing = self.change()?;
         let mut record = self.record();
-        if record.version != publish.base {
-            let message = format!(
-                "version v{} was deployed meanwhile (the plan was made at v{}): plan again",
-                record.version, publish.base
-            );
-            return Err(Error::conflict(message));
-        }
+        unchanged(&record, publish.base)?;
         let manifest = merge(publish.manifest, record.manifest.as_ref());
         validate(&manifest, &self.place)?;
         let listener = self.listener(&record, &manifest, taken).await?;
-        let version = record.version + 1;
-        let deployment = Arc::new(Deployment::start(&self.place, manifest.clone(), version).await?);
         let old_queues = obsolete(&record.queues, &manifest.queues);
         let old_tables = obsolete(&record.tables, &manifest.tables);
-        record.version = version;
+        let version = record.newest.max(record.version) + 1;
+        (record.version, record.newest) = (version, version);
         record.queues.extend(manifest.queues.iter().cloned());
         record.tables.extend(manifest.tables.iter().cloned());
         if let Some((port, _)) = &listener {
             record.port = Some(*port);
         }
-        record.manifest = Some(manifest.clone());
-        if let Err(error) = self.save(record) {
-            deployment.stop().await;
-            return Err(error);
-        }
-        self.switch(Some(deployment), listener.map(|(_, listener)| listener), Some(manifest.package))?;
+        let created = rfc3339(SystemTime::now());
+        record.releases.push(Release { version, created, manifest: manifest.clone() });
+        record.manifest = Some(manifest);
+        record.traffic.clear();
+        record.prune();
+        self.change_to(record, listener.map(|(_, listener)| listener)).await?;
         self.remove_queues(old_queues, publish.delete_data).await?;
         self.remove_tables(old_tables, publish.delete_data).await?;
         Ok(version)
@@ -196,15 +149,10 @@ impl App {
         let _changing = self.change()?;
         let mut record = self.record();
         record.manifest = None;
+        record.releases.clear();
+        record.traffic.clear();
         self.save(record.clone())?;
-        let old = self.current.send_replace(None);
-        let front = lock(&self.front).take();
-        if let Some(front) = front {
-            front.stop().await;
-        }
-        if let Some(old) = old {
-            old.stop().await;
-        }
+        self.end().await;
         self.remove_queues(record.queues.into_iter().collect(), delete_data).await?;
         self.remove_tables(record.tables.into_iter().collect(), delete_data).await?;
         let left = self.record();
@@ -214,20 +162,9 @@ impl App {
             std::fs::remove_dir_all(directory)
                 .map_err(io(format!("cannot remove {}", directory.display())))?;
         } else {
-            release::prune(&self.place.directory, "");
+            release::prune(&self.place.directory, &BTreeSet::new());
         }
         Ok(empty)
-    }
-
-    /// Ends the processes and leaves the record: the host ends.
-    pub(crate) async fn stop(&self) {
-        let front = lock(&self.front).take();
-        if let Some(front) = front {
-            front.stop().await;
-        }
-        if let Some(deployment) = self.current() {
-            deployment.stop().await;
-        }
     }
 
     async fn listener(
@@ -235,7 +172,7 @@ impl App {
         record: &Record,
         manifest: &Manifest,
         taken: &[u16],
-    ) -> Result<Option<(u16, tokio::net::TcpListener)>> {
+    ) -> Result<Option<(u16, TcpListener)>> {
         let wanted = manifest.functions.iter().any(|f| f.name == HTTP_FUNCTION);
         if !wanted || lock(&self.front).is_some() {
             return Ok(None);
@@ -244,36 +181,6 @@ impl App {
             return Ok(Some((listener.local_addr()?.port(), listener)));
         }
         front::bind(record.port, taken).await.map(Some)
-    }
-
-    fn switch(
-        &self,
-        deployment: Option<Arc<Deployment>>,
-        listener: Option<tokio::net::TcpListener>,
-        package: Option<String>,
-    ) -> Result<()> {
-        let old = self.current.send_replace(deployment.clone());
-        if let Some(deployment) = &deployment {
-            deployment.deliver(&self.place);
-        }
-        {
-            let mut front = lock(&self.front);
-            match (front.as_mut(), listener) {
-                (Some(front), _) => front.refresh(&self.current.subscribe())?,
-                (None, Some(listener)) => *front = Some(Front::start(listener, self.current.subscribe())?),
-                (None, None) => {}
-            }
-        }
-        let directory = self.place.directory.clone();
-        tokio::spawn(async move {
-            if let Some(old) = old {
-                old.stop().await;
-            }
-            if let Some(package) = package {
-                release::prune(&directory, &package);
-            }
-        });
-        Ok(())
     }
 
     async fn remove_queues(&self, names: Vec<String>, delete_data: bool) -> Result<()> {
@@ -303,7 +210,7 @@ impl App {
 
     /// On disk first, in memory then.
     fn save(&self, record: Record) -> Result<()> {
-        write_record(&self.place.directory, &record)?;
+        record.write(&self.place.directory)?;
         *lock(&self.record) = record;
         Ok(())
     }
@@ -311,6 +218,35 @@ impl App {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Refuses when someone else has changed the app since the plan was made.
+fn unchanged(record: &Record, base: u64) -> Result<()> {
+    if record.version == base {
+        return Ok(());
+    }
+    let message = format!(
+        "version v{} was put into service meanwhile (the plan was made at v{base}): plan again",
+        record.version
+    );
+    Err(Error::conflict(message))
+}
+
+fn function_view(name: &str, runner: &Runner) -> FunctionView {
+    let mut pools = runner.pools();
+    pools.sort_by_key(|(_, percent)| std::cmp::Reverse(*percent));
+    let mut view = FunctionView { name: name.to_owned(), version: 0, state: String::new(), healthy: true };
+    for (at, (pool, percent)) in pools.iter().enumerate() {
+        let condition = pool.condition();
+        view.healthy &= condition.healthy;
+        if at == 0 {
+            view.version = pool.version();
+            view.state = condition.state;
+        } else {
+            view.state += &format!("; v{} with {percent} %: {}", pool.version(), condition.state);
+        }
+    }
+    view
 }
 
 /// Settings that the new manifest does not name stay as they are.
@@ -330,6 +266,11 @@ fn merge(mut manifest: Manifest, old: Option<&Manifest>) -> Manifest {
                 env: new.env.or_else(|| old.env.clone()),
             };
         }
+    }
+    if let Some(Manifest { host: old, .. }) = old {
+        let new = &mut manifest.host;
+        new.idle_timeout_seconds = new.idle_timeout_seconds.or(old.idle_timeout_seconds);
+        new.keep_versions = new.keep_versions.or(old.keep_versions);
     }
     manifest
 }
@@ -367,32 +308,4 @@ fn validate(manifest: &Manifest, place: &Place) -> Result<()> {
 
 fn obsolete(names: &BTreeSet<String>, wanted: &[String]) -> Vec<String> {
     names.iter().filter(|name| !wanted.contains(name)).cloned().collect()
-}
-
-/// Reads a record; `None` when there is none.
-pub(crate) fn read_record(directory: &Path) -> Result<Option<Record>> {
-    let path = directory.join("app.json");
-    let bytes = match std::fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(io(format!("cannot read {}", path.display()))(e)),
-    };
-    let record = serde_json::from_slice(&bytes).map_err(|e| {
-        Error::new(ErrorKind::Config, format!("{} is damaged: {e}; deploy the app again", path.display()))
-    })?;
-    Ok(Some(record))
-}
-
-/// Whole or not at all, and on disk when it returns.
-fn write_record(directory: &Path, record: &Record) -> Result<()> {
-    let path = directory.join("app.json");
-    let failed = || format!("cannot write {}", path.display());
-    std::fs::create_dir_all(directory).map_err(io(failed()))?;
-    let new = directory.join("app.json.new");
-    let bytes = serde_json::to_vec_pretty(record)?;
-    let mut options = std::fs::File::options();
-    let mut file =
-        options.write(true).create(true).truncate(true).mode(0o600).open(&new).map_err(io(failed()))?;
-    file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(io(failed()))?;
-    std::fs::rename(&new, &path).map_err(io(failed()))
 }

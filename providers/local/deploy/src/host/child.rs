@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -32,8 +32,6 @@ pub(crate) struct Blueprint {
     pub(crate) program: PathBuf,
     pub(crate) env: Vec<(String, String)>,
     pub(crate) log: Arc<Log>,
-    /// The longest call.
-    pub(crate) timeout: Duration,
     pub(crate) run: PathBuf,
 }
 
@@ -41,12 +39,16 @@ pub(crate) struct Blueprint {
 #[derive(Debug)]
 pub(crate) struct Child {
     pub(crate) wire: Wire,
+    /// Unique in this host.
+    pub(crate) number: u64,
     pid: Pid,
     _files: Files,
     in_flight: AtomicUsize,
-    retired: AtomicBool,
+    cold: AtomicBool,
     idle: Notify,
     stuck: Notify,
+    /// Why the host killed it: what callers are told.
+    killed: OnceLock<String>,
 }
 
 /// The running process beside [`Child`], for the one who waits for its end.
@@ -61,6 +63,7 @@ pub(crate) struct Running {
 /// Socket and pid file, removed with the value.
 #[derive(Debug)]
 struct Files {
+    number: u64,
     socket: PathBuf,
     pid: PathBuf,
 }
@@ -69,7 +72,7 @@ impl Files {
     fn new(run: &Path) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self { socket: run.join(format!("{number}.sock")), pid: run.join(format!("{number}.pid")) }
+        Self { number, socket: run.join(format!("{number}.sock")), pid: run.join(format!("{number}.pid")) }
     }
 }
 
@@ -78,33 +81,6 @@ impl Drop for Files {
         // What cannot be removed is removed by the next host.
         drop(std::fs::remove_file(&self.socket));
         drop(std::fs::remove_file(&self.pid));
-    }
-}
-
-/// A call on its way: the process is not ended before it is over.
-#[derive(Debug)]
-pub(crate) struct Lease(Arc<Child>);
-
-impl std::ops::Deref for Lease {
-    type Target = Child;
-
-    fn deref(&self) -> &Child {
-        &self.0
-    }
-}
-
-impl Lease {
-    /// The process itself.
-    pub(crate) fn child(&self) -> Arc<Child> {
-        Arc::clone(&self.0)
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if self.0.in_flight.fetch_sub(1, Ordering::SeqCst) == 1 && self.0.retired.load(Ordering::SeqCst) {
-            self.0.idle.notify_one();
-        }
     }
 }
 
@@ -124,32 +100,59 @@ impl Child {
             .map_err(crate::error::io(format!("cannot write {}", files.pid.display())))?;
         let why = match ready(&wire, &mut running).await {
             Ok(()) => {
-                let child = Self {
-                    wire,
-                    pid,
-                    _files: files,
-                    in_flight: AtomicUsize::new(0),
-                    retired: AtomicBool::new(false),
-                    idle: Notify::new(),
-                    stuck: Notify::new(),
-                };
-                return Ok((Arc::new(child), running));
+                return Ok((Arc::new(Self::new(wire, pid, files)), running));
             }
             Err(why) => why,
         };
         kill(pid);
-        drop(running.wait().await);
+        drop(running.exited().await);
+        running.close().await;
         let lines = tail.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect::<Vec<_>>();
         let wrote = if lines.is_empty() { "nothing".to_owned() } else { lines.join("\n") };
         Err(Error::handler(format!("{why}; it wrote: {wrote}")))
     }
 
-    /// Begins a call, unless the process is to be ended.
-    pub(crate) fn lease(self: &Arc<Self>) -> Option<Lease> {
+    fn new(wire: Wire, pid: Pid, files: Files) -> Self {
+        Self {
+            wire,
+            number: files.number,
+            pid,
+            _files: files,
+            in_flight: AtomicUsize::new(0),
+            cold: AtomicBool::new(true),
+            idle: Notify::new(),
+            stuck: Notify::new(),
+            killed: OnceLock::new(),
+        }
+    }
+
+    /// The process's id.
+    pub(crate) fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Calls that it has been given and has not ended. The pool's lock is held by who changes it.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::SeqCst)
+    }
+
+    /// Begins a call.
+    pub(crate) fn begin(&self) {
         self.in_flight.fetch_add(1, Ordering::SeqCst);
-        // Counted first, asked then: `retire` does it the other way round, so one of the two sees the other.
-        let lease = Lease(Arc::clone(self));
-        (!self.retired.load(Ordering::SeqCst)).then_some(lease)
+    }
+
+    /// True once: for the first call.
+    pub(crate) fn take_cold(&self) -> bool {
+        self.cold.load(Ordering::Relaxed) && self.cold.swap(false, Ordering::Relaxed)
+    }
+
+    /// Ends a call; true when it was the last one on its way.
+    pub(crate) fn end(&self) -> bool {
+        let last = self.in_flight.fetch_sub(1, Ordering::SeqCst) == 1;
+        if last {
+            self.idle.notify_one();
+        }
+        last
     }
 
     /// Says that a call did not come back although its deadline has passed.
@@ -162,31 +165,47 @@ impl Child {
         self.stuck.notified().await;
     }
 
-    /// Takes no more calls, lets those on their way end (at most `limit`), then ends the process: SIGTERM, SIGKILL.
+    /// Why the host has killed it, if it has.
+    pub(crate) fn killed(&self) -> Option<&str> {
+        self.killed.get().map(String::as_str)
+    }
+
+    /// Kills the process and what it started; callers are told why.
+    pub(crate) fn kill(&self, why: String) {
+        drop(self.killed.set(why));
+        kill(self.pid);
+    }
+
+    /// Lets calls on their way end (at most `limit`), then ends the process: SIGTERM, SIGKILL. It must be given no
+    /// more calls.
     pub(crate) async fn retire(&self, running: &mut Running, limit: Duration) {
-        self.retired.store(true, Ordering::SeqCst);
         let drained = async {
-            while self.in_flight.load(Ordering::SeqCst) > 0 {
+            while self.in_flight() > 0 {
                 self.idle.notified().await;
             }
         };
         tokio::select! {
             _ = tokio::time::timeout(limit, drained) => {}
-            _ = running.wait() => return,
+            _ = running.exited() => return running.close().await,
         }
         // It may have ended by itself meanwhile.
         let _ = kill_process(self.pid, Signal::TERM);
-        if tokio::time::timeout(TERM, running.wait()).await.is_err() {
+        if tokio::time::timeout(TERM, running.exited()).await.is_err() {
             kill(self.pid);
-            drop(running.wait().await);
+            drop(running.exited().await);
         }
+        running.close().await;
     }
 }
 
 impl Running {
-    /// Waits for the process to end and its last lines to be logged.
-    pub(crate) async fn wait(&mut self) -> std::io::Result<ExitStatus> {
-        let status = self.process.wait().await?;
+    /// Waits for the process to end.
+    pub(crate) async fn exited(&mut self) -> std::io::Result<ExitStatus> {
+        self.process.wait().await
+    }
+
+    /// After its end: waits for its last lines to be logged.
+    pub(crate) async fn close(&mut self) {
         for pipe in &mut self.pipes {
             // A process that it has left behind may hold the pipe open.
             if tokio::time::timeout(PIPES, &mut *pipe).await.is_err() {
@@ -194,7 +213,6 @@ impl Running {
             }
         }
         self.pipes.clear();
-        Ok(status)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The control socket's API: what the CLI asks of the host.
 
+mod versions;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -59,6 +61,9 @@ async fn route(host: &Arc<Host>, request: Request<Bytes>) -> Result<Response> {
             super::queues::answer(&*host.app(key)?, &parts.method, rest, query).await
         }
         (&Method::POST, ["apps", key, "publish"]) => publish(host, key, &body).await,
+        (method, ["apps", key, "versions", rest @ ..]) => {
+            versions::route(host, (method, key, rest), &body).await
+        }
         (&Method::GET, ["apps", key, "logs"]) => read_logs(host, key, query),
         (&Method::POST, ["apps", key, "functions", name, "invoke"]) => invoke(host, key, name, body).await,
         _ => Err(unknown()),
@@ -144,12 +149,13 @@ fn no_function(key: &str, name: &str) -> Error {
 
 /// Hands one event to a function, past its queue: one message with the body as it is, or a raw event.
 async fn invoke(host: &Host, key: &str, name: &str, body: Bytes) -> Result<Response> {
-    let deployment = host.app(key)?.current().ok_or_else(|| no_function(key, name))?;
-    let runner = deployment.runner(name).ok_or_else(|| no_function(key, name))?;
-    let function = deployment.manifest().functions.iter().find(|f| f.name == name);
+    let app = host.app(key)?;
+    let runner = app.runner(name).ok_or_else(|| no_function(key, name))?;
+    let manifest = app.record().manifest.unwrap_or_default();
+    let function = manifest.functions.iter().find(|f| f.name == name);
     let id = request_id();
-    let call = Call { id: &id, remaining: runner.timeout() };
     let lease = runner.lease(runner.timeout()).await?;
+    let call = Call { id: &id, remaining: lease.timeout() };
     let event = async {
         match function.map(|f| &f.trigger) {
             Some(TriggerSpec::Queue { .. }) => {
@@ -175,6 +181,6 @@ async fn invoke(host: &Host, key: &str, name: &str, body: Bytes) -> Result<Respo
     let late = || Err(Error::handler("the function did not answer by its deadline"));
     let limit = call.remaining + super::delivery::GRACE;
     let result: Result<_> = tokio::time::timeout(limit, event).await.unwrap_or_else(|_| late());
-    let (body, error) = result.unwrap_or_else(|error| (None, Some(error.message().to_owned())));
+    let (body, error) = result.unwrap_or_else(|error| (None, Some(lease.explain(error.message()))));
     ok(&EventAnswer { request_id: id, error, body })
 }

@@ -84,11 +84,11 @@ impl Delivery {
             }
         };
         let id = request_id();
-        let call = Call { id: &id, remaining: self.runner.timeout() };
+        let call = Call { id: &id, remaining: lease.timeout() };
         let answer = lease.wire.queue(&self.function, &claim.messages, call);
         let answer = match tokio::time::timeout(call.remaining + GRACE, answer).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => self.broken(error.message().to_owned()),
+            Ok(Err(error)) => self.broken(lease.explain(error.message())),
             Err(_) => {
                 lease.report_stuck();
                 self.broken("the function did not answer by its deadline".to_owned())

@@ -1,24 +1,22 @@
-//! A version of an app that runs: its functions' processes and the deliveries to them.
+//! What runs of an app: a pool of instances for each function in each version that has traffic.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
-use xcloud_core::spec::{FunctionSpec, HTTP_FUNCTION, TriggerSpec};
+use tokio::task::JoinSet;
+use xcloud_core::spec::FunctionSpec;
 use xcloud_core::{Error, Result, env};
-use xcloud_local::binding::{DEFAULT_BATCH, DEFAULT_MAX_ATTEMPTS, DEFAULT_TIMEOUT_SECONDS, ENTRY};
+use xcloud_local::binding::ENTRY;
 use xcloud_local::{sender, table};
 
 use crate::config::Paths;
 
-use super::api::{FunctionView, Manifest};
+use super::api::Manifest;
 use super::child::Blueprint;
-use super::delivery::Delivery;
+use super::limits::Limits;
 use super::logs::Log;
-use super::runner::{Runner, State};
+use super::pool::{Plan, Pool};
 use super::store::Store;
 
 /// What a deployment needs of its app and host.
@@ -50,7 +48,7 @@ impl Place {
     }
 
     /// A function's log, one for all its versions.
-    fn log(&self, function: &str) -> Result<Arc<Log>> {
+    pub(crate) fn log(&self, function: &str) -> Result<Arc<Log>> {
         let logs = self.logs();
         std::fs::create_dir_all(&logs)
             .map_err(crate::error::io(format!("cannot make {}", logs.display())))?;
@@ -60,146 +58,72 @@ impl Place {
     }
 }
 
-/// A version that runs.
-#[derive(Debug)]
-pub(crate) struct Deployment {
-    manifest: Manifest,
-    runners: BTreeMap<String, Arc<Runner>>,
-    deliveries: std::sync::Mutex<Vec<JoinHandle<()>>>,
-    stop: watch::Sender<bool>,
-}
+/// A function's logical name, and a version.
+pub(crate) type Key = (String, u64);
+/// Pools by function and version.
+pub(crate) type Pools = BTreeMap<Key, Arc<Pool>>;
 
-impl Deployment {
-    /// Starts a process of every function; all are ready when this returns. Nothing is delivered to them yet.
-    ///
-    /// # Errors
-    /// The first function that did not start, and why; the others are ended.
-    pub(crate) async fn start(place: &Place, manifest: Manifest, version: u64) -> Result<Self> {
-        let mut starting = JoinSet::new();
-        for function in &manifest.functions {
-            let (name, blueprint) = (function.name.clone(), blueprint(place, &manifest, function, version)?);
-            starting.spawn(async move { (name, Runner::start(blueprint).await) });
-        }
-        let mut runners = BTreeMap::new();
-        let mut failed = None;
-        while let Some(started) = starting.join_next().await {
-            let error = match started {
-                Ok((name, Ok(runner))) => {
-                    runners.insert(name, runner);
-                    continue;
-                }
-                Ok((name, Err(error))) => {
-                    Error::new(error.kind(), format!("function `{name}`: {}", error.message()))
-                }
-                Err(error) => Error::handler(error.to_string()),
-            };
-            // The others' starts are given up: dropping them ends their processes.
-            starting.abort_all();
-            failed.get_or_insert(error);
-        }
-        let this = Self::new(manifest, runners);
-        match failed {
-            None => Ok(this),
-            Some(error) => {
-                this.stop().await;
-                Err(error)
-            }
-        }
+/// Starts an instance for each plan; all are ready when this returns. Nothing is delivered to them yet.
+///
+/// # Errors
+/// The first function that did not start, and why; the others are ended.
+pub(crate) async fn start(plans: Vec<Plan>) -> Result<Pools> {
+    let mut starting = JoinSet::new();
+    for plan in plans {
+        let key = (plan.function.clone(), plan.version);
+        starting.spawn(async move { (key, Pool::start(plan).await) });
     }
-
-    /// The same after a restart of the host: it returns at once, and a function that does not start is tried again.
-    pub(crate) fn restore(place: &Place, manifest: Manifest, version: u64) -> Result<Self> {
-        let runner = |function: &FunctionSpec| {
-            let blueprint = blueprint(place, &manifest, function, version)?;
-            Ok((function.name.clone(), Runner::restore(blueprint)))
-        };
-        let runners = manifest.functions.iter().map(runner).collect::<Result<_>>()?;
-        Ok(Self::new(manifest, runners))
-    }
-
-    fn new(manifest: Manifest, runners: BTreeMap<String, Arc<Runner>>) -> Self {
-        Self { manifest, runners, deliveries: std::sync::Mutex::default(), stop: watch::Sender::new(false) }
-    }
-
-    /// Begins to deliver queues to their functions.
-    pub(crate) fn deliver(&self, place: &Place) {
-        let mut deliveries = self.deliveries.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        for function in &self.manifest.functions {
-            let (TriggerSpec::Queue { queue, batch }, Some(runner)) =
-                (&function.trigger, self.runner(&function.name))
-            else {
+    let mut pools = Pools::new();
+    let mut failed = None;
+    while let Some(started) = starting.join_next().await {
+        let error = match started {
+            Ok((key, Ok(pool))) => {
+                pools.insert(key, pool);
                 continue;
-            };
-            let delivery = Delivery {
-                store: place.store.clone(),
-                queue: queue.clone(),
-                function: function.name.clone(),
-                runner,
-                batch: usize::try_from(batch.unwrap_or(DEFAULT_BATCH).max(1)).unwrap_or(usize::MAX),
-                max_attempts: function.settings.max_attempts.unwrap_or(DEFAULT_MAX_ATTEMPTS).max(1),
-            };
-            for _ in 0..function.settings.concurrency.unwrap_or(1).max(1) {
-                deliveries.push(tokio::spawn(delivery.clone().run(self.stop.subscribe())));
             }
-        }
-    }
-
-    /// Ends deliveries, lets calls on their way end, then ends the processes.
-    pub(crate) async fn stop(&self) {
-        self.stop.send_replace(true);
-        let deliveries = {
-            let mut deliveries = self.deliveries.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            std::mem::take(&mut *deliveries)
+            Ok(((name, _), Err(error))) => {
+                Error::new(error.kind(), format!("function `{name}`: {}", error.message()))
+            }
+            Err(error) => Error::handler(error.to_string()),
         };
-        let mut ending = JoinSet::new();
-        for delivery in deliveries {
-            ending.spawn(async move { drop(delivery.await) });
+        // The others' starts are given up: dropping them ends their processes.
+        starting.abort_all();
+        failed.get_or_insert(error);
+    }
+    match failed {
+        None => Ok(pools),
+        Some(error) => {
+            stop(pools.into_values()).await;
+            Err(error)
         }
-        for runner in self.runners.values() {
-            let runner = Arc::clone(runner);
-            ending.spawn(async move { runner.stop().await });
-        }
-        ending.join_all().await;
-    }
-
-    /// What runs.
-    pub(crate) fn manifest(&self) -> &Manifest {
-        &self.manifest
-    }
-
-    /// A function's process, by its logical name.
-    pub(crate) fn runner(&self, function: &str) -> Option<Arc<Runner>> {
-        self.runners.get(function).cloned()
-    }
-
-    /// The limit of request bodies that the `http` function was configured with.
-    pub(crate) fn max_body(&self) -> Option<usize> {
-        let http = self.manifest.functions.iter().find(|f| f.name == HTTP_FUNCTION)?;
-        http.settings.env.as_ref()?.get(env::MAX_BODY)?.parse().ok()
-    }
-
-    /// How its functions are.
-    pub(crate) fn functions(&self) -> Vec<FunctionView> {
-        let view = |(name, runner): (&String, &Arc<Runner>)| {
-            let (state, healthy) = match runner.state() {
-                State::Ready(_) => ("running".to_owned(), true),
-                State::Starting => ("starting".to_owned(), false),
-                State::Failed(why) => (format!("failed: {why}"), false),
-                State::Stopped => ("stopped".to_owned(), false),
-            };
-            FunctionView { name: name.clone(), state, healthy }
-        };
-        self.runners.iter().map(view).collect()
     }
 }
 
-fn blueprint(place: &Place, manifest: &Manifest, function: &FunctionSpec, version: u64) -> Result<Blueprint> {
-    let timeout = function.settings.timeout_seconds.unwrap_or(DEFAULT_TIMEOUT_SECONDS);
+/// Lets calls on their way end, then ends the processes.
+pub(crate) async fn stop(pools: impl IntoIterator<Item = Arc<Pool>>) {
+    let mut ending = JoinSet::new();
+    for pool in pools {
+        ending.spawn(async move { pool.stop().await });
+    }
+    ending.join_all().await;
+}
+
+/// How a function of a version is started.
+///
+/// # Errors
+/// When its log cannot be opened.
+pub(crate) fn plan(
+    place: &Place,
+    manifest: &Manifest,
+    function: &FunctionSpec,
+    version: u64,
+) -> Result<Plan> {
+    let limits = Limits::new(function, &manifest.host);
     let mut environment: Vec<(String, String)> =
         function.settings.env.iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
     // After the user's, so that these hold.
     environment.push((env::FUNCTION.to_owned(), function.name.clone()));
-    environment.push((env::TIMEOUT.to_owned(), timeout.to_string()));
+    environment.push((env::TIMEOUT.to_owned(), limits.timeout.as_secs().to_string()));
     environment.push((env::VERSION.to_owned(), format!("v{version}")));
     for queue in &function.sends {
         let binding = sender::binding(&place.key, queue, &place.data_socket);
@@ -209,15 +133,11 @@ fn blueprint(place: &Place, manifest: &Manifest, function: &FunctionSpec, versio
         let binding = table::binding(&place.key, table, &place.data_socket);
         environment.push((env::table_var(table), binding));
     }
-    Ok(Blueprint {
-        program: program(&place.directory, manifest),
+    let blueprint = Blueprint {
+        program: super::release::directory(&place.directory, &manifest.package).join(ENTRY),
         env: environment,
         log: place.log(&function.name)?,
-        timeout: Duration::from_secs(timeout.into()),
         run: place.run.clone(),
-    })
-}
-
-fn program(app: &Path, manifest: &Manifest) -> PathBuf {
-    super::release::directory(app, &manifest.package).join(ENTRY)
+    };
+    Ok(Plan { function: function.name.clone(), version, blueprint, limits })
 }

@@ -16,7 +16,7 @@ use xcloud_core::{Error, Result};
 use xcloud_deploy::Stage;
 
 use self::waiting::Waiting;
-use super::api::{Manifest, Publish, app_key};
+use super::api::{HostSettings, Manifest, Publish, app_key};
 use super::state::Host;
 use super::{begin, end, release};
 use crate::config::{Paths, hex};
@@ -95,6 +95,8 @@ impl Embedded {
             functions: spec.functions.clone(),
             queues: spec.queues.clone(),
             tables: spec.tables.clone(),
+            // Debug builds are large, and the sources are what one goes back to.
+            host: HostSettings { keep_versions: Some(2), ..HostSettings::default() },
         };
         let base = app.record().version;
         let publish =

@@ -2,15 +2,14 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, StatusCode};
+use http::{HeaderValue, Request, StatusCode, header};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use xcloud_core::outcome::error_response;
-use xcloud_core::spec::HTTP_FUNCTION;
 use xcloud_core::{Body, Error, ErrorKind, Response, Result, env};
 use xcloud_local::binding::ID_HEADER;
 use xcloud_local::host::Call;
@@ -18,7 +17,7 @@ use xcloud_serve::parts::request_id;
 use xcloud_serve::{Listener, Server};
 
 use super::asked_to;
-use super::deployment::Deployment;
+use super::runner::Runner;
 
 /// The first port that an app gets.
 const FIRST_PORT: u16 = xcloud_local::binding::FIRST_PORT;
@@ -28,8 +27,17 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Above a call's timeout, what the host waits for its answer.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// The version that serves, and its successor as soon as there is one.
-pub(crate) type Current = watch::Receiver<Option<Arc<Deployment>>>;
+/// What a front serves.
+#[derive(Debug)]
+pub(crate) struct Serving {
+    /// The `http` function.
+    pub(crate) http: Option<Arc<Runner>>,
+    /// The limit of request bodies that it is configured with.
+    pub(crate) max_body: Option<usize>,
+}
+
+/// What is served now, and what is as soon as that changes.
+pub(crate) type Current = watch::Receiver<Option<Arc<Serving>>>;
 
 /// A front that is listening.
 #[derive(Debug)]
@@ -116,7 +124,7 @@ impl Front {
 }
 
 fn max_body(current: &Current) -> usize {
-    current.borrow().as_ref().and_then(|d| d.max_body()).unwrap_or(env::MAX_BODY_DEFAULT)
+    current.borrow().as_ref().and_then(|serving| serving.max_body).unwrap_or(env::MAX_BODY_DEFAULT)
 }
 
 async fn answer(current: Current, request: Request<Bytes>) -> Response {
@@ -132,33 +140,29 @@ async fn answer(current: Current, request: Request<Bytes>) -> Response {
 }
 
 async fn call(current: Current, request: Request<Bytes>, id: &str) -> Result<Response, Response> {
-    let started = Instant::now();
-    let (lease, runner) = loop {
-        let deployment = current.borrow().clone();
-        let Some(runner) = deployment.as_ref().and_then(|d| d.runner(HTTP_FUNCTION)) else {
-            return Err(error_response(&Error::not_found("this app has no HTTP function")));
-        };
-        let patience = PATIENCE.min(runner.timeout()).saturating_sub(started.elapsed());
-        match runner.lease(patience).await {
-            Ok(lease) => break (lease, runner),
-            // Another version serves by now.
-            Err(error) if error.kind() == ErrorKind::Conflict && !patience.is_zero() => {
-                tokio::task::yield_now().await;
-            }
-            Err(error) => return Err(status(StatusCode::SERVICE_UNAVAILABLE, error.message())),
+    let runner = current.borrow().as_ref().and_then(|serving| serving.http.clone());
+    let Some(runner) = runner else {
+        return Err(error_response(&Error::not_found("this app has no HTTP function")));
+    };
+    let lease = match runner.lease(PATIENCE.min(runner.timeout())).await {
+        Ok(lease) => lease,
+        Err(error) => {
+            let mut refusal = status(StatusCode::SERVICE_UNAVAILABLE, error.message());
+            refusal.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            return Err(refusal);
         }
     };
-    let call = Call { id, remaining: runner.timeout().saturating_sub(started.elapsed()) };
-    let child = lease.child();
+    // The time in line is not the handler's: its deadline counts from here.
+    let call = Call { id, remaining: lease.timeout() };
+    let child = Arc::clone(lease.child());
     let answer = child.wire.http(request.map(Body::from), call, lease);
     match tokio::time::timeout(call.remaining + GRACE, answer).await {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(error)) => {
             runner.note(&format!("request {id}: {error}"));
-            Err(status(
-                StatusCode::BAD_GATEWAY,
-                "the function's process ended or broke off before it answered",
-            ))
+            let why =
+                child.killed().unwrap_or("the function's process ended or broke off before it answered");
+            Err(status(StatusCode::BAD_GATEWAY, why))
         }
         Err(_) => {
             child.report_stuck();

@@ -5,19 +5,23 @@ mod app;
 mod child;
 mod control;
 mod data;
+mod deliveries;
 mod delivery;
 mod deployment;
 pub(crate) mod embedded;
 pub(crate) mod follow;
 mod front;
 mod leftovers;
+mod limits;
 mod logs;
+mod pool;
 mod queues;
 mod release;
 mod rows;
 mod runner;
 mod state;
 mod store;
+mod weights;
 
 use std::fs::{File, TryLockError};
 use std::future::Future;
@@ -140,7 +144,7 @@ async fn end(host: &Host, mut servers: JoinSet<()>) {
     host.stop.send_replace(true);
     let mut ending = JoinSet::new();
     for app in host.apps() {
-        ending.spawn(async move { app.stop().await });
+        ending.spawn(async move { app.end().await });
     }
     ending.join_all().await;
     servers.abort_all();

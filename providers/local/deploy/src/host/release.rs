@@ -1,5 +1,7 @@
 //! Packages on disk: checked against their digest, unpacked once, started from there.
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -109,10 +111,11 @@ fn write(path: &Path, mode: u32, content: &mut impl Read) -> Result<()> {
     file.set_permissions(std::fs::Permissions::from_mode(mode | 0o600)).map_err(io(failed()))
 }
 
-/// Removes every release but the one named.
-pub(crate) fn prune(app: &Path, keep: &str) {
+/// Removes every release but those named.
+pub(crate) fn prune(app: &Path, keep: &BTreeSet<String>) {
     let Ok(entries) = std::fs::read_dir(app.join("releases")) else { return };
-    for entry in entries.flatten().filter(|e| e.file_name() != keep) {
+    let unwanted = |name: &OsStr| !name.to_str().is_some_and(|name| keep.contains(name));
+    for entry in entries.flatten().filter(|entry| unwanted(&entry.file_name())) {
         // What cannot be removed costs space alone, and is tried again after the next deployment.
         drop(std::fs::remove_dir_all(entry.path()));
     }

@@ -1,211 +1,87 @@
-//! A function of a deployed version: keeps one process of it running.
+//! A function of an app, whatever versions of it serve: each call goes to one of them, by their shares.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use xcloud_core::{Error, Result};
+use xcloud_core::{Error, ErrorKind, Result};
+use xcloud_local::binding::DEFAULT_TIMEOUT_SECONDS;
 
-use super::asked_to;
-use super::child::{Blueprint, Child, Lease, Running};
+use super::logs::Log;
+use super::pool::{Lease, Pool};
+use super::weights::Turns;
 
-/// A process that ran this long was well: its end counts as the first again.
-const WELL: Duration = Duration::from_secs(10);
-/// The longest pause between two starts.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// Above a call's timeout, what draining waits.
-const DRAIN_MARGIN: Duration = Duration::from_secs(2);
-
-/// How a function is.
-#[derive(Debug, Clone)]
-pub(crate) enum State {
-    Starting,
-    Ready(Arc<Child>),
-    /// It ended or did not start, and is started again after a pause.
-    Failed(String),
-    Stopped,
-}
-
-/// Keeps one process of a function running until it is stopped.
+/// A function of an app.
 #[derive(Debug)]
 pub(crate) struct Runner {
-    blueprint: Blueprint,
-    state: watch::Sender<State>,
-    stop: watch::Sender<bool>,
-    task: std::sync::Mutex<Option<JoinHandle<()>>>,
+    log: Arc<Log>,
+    targets: Mutex<Targets>,
+}
+
+#[derive(Debug)]
+struct Targets {
+    pools: Vec<(Arc<Pool>, u32)>,
+    turns: Turns,
 }
 
 impl Runner {
-    /// Starts the function; its first process is ready when this returns.
-    ///
-    /// # Errors
-    /// What kept the process from getting ready.
-    pub(crate) async fn start(blueprint: Blueprint) -> Result<Arc<Self>> {
-        let first = Child::start(&blueprint).await?;
-        Ok(Self::run(blueprint, Some(first)))
+    /// A function that nothing serves yet.
+    pub(crate) fn new(log: Arc<Log>) -> Arc<Self> {
+        let targets = Targets { pools: Vec::new(), turns: Turns::new([]) };
+        Arc::new(Self { log, targets: Mutex::new(targets) })
     }
 
-    /// Starts the function, however long that takes: after a restart of the host.
-    pub(crate) fn restore(blueprint: Blueprint) -> Arc<Self> {
-        Self::run(blueprint, None)
+    /// From now on these serve, each with its share in percent.
+    pub(crate) fn serve(&self, pools: Vec<(Arc<Pool>, u32)>) {
+        let turns = Turns::new(pools.iter().map(|(_, percent)| *percent));
+        *self.lock() = Targets { pools, turns };
     }
 
-    fn run(blueprint: Blueprint, first: Option<(Arc<Child>, Running)>) -> Arc<Self> {
-        let state = match &first {
-            Some((child, _)) => State::Ready(Arc::clone(child)),
-            None => State::Starting,
-        };
-        let runner = Arc::new(Self {
-            blueprint,
-            state: watch::Sender::new(state),
-            stop: watch::Sender::new(false),
-            task: std::sync::Mutex::default(),
-        });
-        let task = tokio::spawn(Arc::clone(&runner).supervise(first));
-        *runner.task.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(task);
-        runner
+    /// The pools that serve, and their shares in percent.
+    pub(crate) fn pools(&self) -> Vec<(Arc<Pool>, u32)> {
+        self.lock().pools.clone()
     }
 
-    /// How it is.
-    pub(crate) fn state(&self) -> State {
-        self.state.borrow().clone()
+    /// By version, the share in percent.
+    pub(crate) fn shares(&self) -> BTreeMap<u64, u32> {
+        self.lock().pools.iter().map(|(pool, percent)| (pool.version(), *percent)).collect()
     }
 
-    /// The longest call.
+    /// The longest call of the versions that serve.
     pub(crate) fn timeout(&self) -> Duration {
-        self.blueprint.timeout
+        let longest = self.lock().pools.iter().map(|(pool, _)| pool.timeout()).max();
+        longest.unwrap_or(Duration::from_secs(DEFAULT_TIMEOUT_SECONDS.into()))
     }
 
     /// Writes a line of the platform to the function's log.
     pub(crate) fn note(&self, line: &str) {
-        self.blueprint.log.write("platform", line);
+        self.log.write("platform", line);
     }
 
-    /// Begins a call. While the process starts, waits for it, at most `limit`.
+    fn next(&self) -> Option<Arc<Pool>> {
+        let mut targets = self.lock();
+        let at = targets.turns.next()?;
+        targets.pools.get(at).map(|(pool, _)| Arc::clone(pool))
+    }
+
+    /// Begins a call in the version whose turn it is. Waits for a place in one of its instances, at most `limit`.
     ///
     /// # Errors
-    /// [`xcloud_core::ErrorKind::Unavailable`]: it does not start; [`xcloud_core::ErrorKind::Conflict`]: it was stopped,
-    /// another version serves.
+    /// [`ErrorKind::Unavailable`]: no place became free in time, or no instance starts; [`ErrorKind::Conflict`]: nothing
+    /// serves this function any more.
     pub(crate) async fn lease(&self, limit: Duration) -> Result<Lease> {
-        if let State::Ready(child) = &*self.state.borrow()
-            && let Some(lease) = child.lease()
-        {
-            return Ok(lease);
-        }
-        tokio::time::timeout(limit, self.next_lease())
-            .await
-            .unwrap_or_else(|_| Err(Error::unavailable("the function is starting and was not ready in time")))
-    }
-
-    async fn next_lease(&self) -> Result<Lease> {
-        let mut changes = self.state.subscribe();
+        let asked = Instant::now();
         loop {
-            let state = changes.borrow_and_update().clone();
-            match state {
-                State::Ready(child) => match child.lease() {
-                    Some(lease) => return Ok(lease),
-                    None if *self.stop.borrow() => return Err(stopped()),
-                    None => {}
-                },
-                State::Starting => {}
-                State::Failed(why) => return Err(Error::unavailable(format!("the function is down: {why}"))),
-                State::Stopped => return Err(stopped()),
-            }
-            if changes.changed().await.is_err() {
-                return Err(stopped());
+            let pool = self.next().ok_or_else(|| Error::conflict("this function was stopped"))?;
+            match pool.lease(limit.saturating_sub(asked.elapsed())).await {
+                // Another version serves by now. The one who stopped this one has said so before.
+                Err(error) if error.kind() == ErrorKind::Conflict => tokio::task::yield_now().await,
+                lease => return lease,
             }
         }
     }
 
-    /// Lets calls on their way end, then ends the process. Returns when it has ended.
-    pub(crate) async fn stop(&self) {
-        self.stop.send_replace(true);
-        let task = self.task.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-        if let Some(task) = task {
-            // A panic in the task has ended the process with it: kill_on_drop.
-            drop(task.await);
-        }
-    }
-
-    async fn supervise(self: Arc<Self>, mut first: Option<(Arc<Child>, Running)>) {
-        let mut stop = self.stop.subscribe();
-        let mut failures = 0;
-        loop {
-            let started = Instant::now();
-            let attempt = match first.take() {
-                Some(ready) => Ok(ready),
-                None => tokio::select! {
-                    started = Child::start(&self.blueprint) => started,
-                    () = asked_to(&mut stop) => break,
-                },
-            };
-            let why = match attempt {
-                Ok((child, running)) => match self.watch(&child, running, &mut stop).await {
-                    Some(why) => why,
-                    None => break,
-                },
-                Err(error) => error.message().to_owned(),
-            };
-            failures = if started.elapsed() > WELL { 1 } else { failures + 1 };
-            self.note(&why);
-            // One end alone is an accident: callers wait for the next start instead of being refused.
-            let state = if failures == 1 { State::Starting } else { State::Failed(why) };
-            self.state.send_replace(state);
-            let pause = tokio::time::sleep(pause(failures));
-            tokio::select! { () = pause => {}, () = asked_to(&mut stop) => break }
-        }
-        self.state.send_replace(State::Stopped);
-    }
-
-    /// Until the process ends: why. `None` when it was to be stopped, and is.
-    async fn watch(
-        &self,
-        child: &Arc<Child>,
-        mut running: Running,
-        stop: &mut watch::Receiver<bool>,
-    ) -> Option<String> {
-        self.state.send_replace(State::Ready(Arc::clone(child)));
-        let limit = self.blueprint.timeout + DRAIN_MARGIN;
-        tokio::select! {
-            status = running.wait() => Some(match status {
-                Ok(status) => format!("the function's process ended: {status}"),
-                Err(e) => format!("the function's process cannot be watched: {e}"),
-            }),
-            () = child.stuck() => {
-                // Calls on their way may still end well; a new process takes the next ones meanwhile.
-                let child = Arc::clone(child);
-                tokio::spawn(async move { child.retire(&mut running, limit).await });
-                Some("a call did not end by its deadline: the process is replaced".to_owned())
-            }
-            () = asked_to(stop) => {
-                child.retire(&mut running, limit).await;
-                None
-            }
-        }
-    }
-}
-
-fn stopped() -> Error {
-    Error::conflict("this version of the function was stopped")
-}
-
-/// None before the first restart, then 100 ms, doubled each time.
-fn pause(failures: u32) -> Duration {
-    match failures {
-        0 | 1 => Duration::ZERO,
-        n => Duration::from_millis(100).saturating_mul(1 << (n - 2).min(10)).min(LONGEST_PAUSE),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_and_are_bounded() {
-        let pauses: Vec<_> = (1..=4).map(|n| pause(n).as_millis()).collect();
-        assert_eq!(pauses, [0, 100, 200, 400]);
-        assert_eq!(pause(1000), LONGEST_PAUSE);
+    fn lock(&self) -> MutexGuard<'_, Targets> {
+        self.targets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use xcloud_core::{Error, Result};
 
 use super::api::{HostInfo, is_app_key};
-use super::app::{App, Record, read_record};
+use super::app::{App, Record};
 use super::deployment::Place;
 use crate::config::Paths;
 
@@ -32,7 +32,7 @@ impl Host {
         for entry in std::fs::read_dir(&directory).map_err(failed)? {
             let name = entry?.file_name();
             let Some(key) = name.to_str().filter(|key| is_app_key(key)) else { continue };
-            let result = match read_record(&self.paths.app(key)) {
+            let result = match Record::read(&self.paths.app(key)) {
                 Ok(Some(record)) => self.insert(key, record).restore().await,
                 Ok(None) => Ok(()),
                 Err(error) => Err(error),

@@ -1,0 +1,105 @@
+//! A call's place in an instance.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Pool;
+use crate::host::child::Child;
+
+/// A place in an instance. When it is given back, the next in line gets it.
+#[derive(Debug)]
+pub(super) struct Place {
+    pool: Arc<Pool>,
+    child: Arc<Child>,
+    /// False once it was passed on.
+    held: bool,
+}
+
+/// A call on its way: the instance is not ended before it is over.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    place: Place,
+    begun: Instant,
+    queued: Duration,
+    cold: bool,
+}
+
+impl Place {
+    /// A new call. The pool's lock is held.
+    pub(super) fn take(pool: &Arc<Pool>, child: Arc<Child>) -> Self {
+        child.begin();
+        Self { pool: Arc::clone(pool), child, held: true }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if std::mem::take(&mut self.held) {
+            self.pool.give_back(&self.child);
+        }
+    }
+}
+
+impl Pool {
+    /// A call has ended: its place goes to the next in line.
+    fn give_back(self: &Arc<Self>, child: &Arc<Child>) {
+        loop {
+            let waiting = {
+                let mut inner = self.lock();
+                let next = if inner.is_ready(child) { inner.line.pop_front() } else { None };
+                let Some(waiting) = next else {
+                    if child.end()
+                        && let Some(ready) = inner.ready.iter_mut().find(|r| Arc::ptr_eq(&r.child, child))
+                    {
+                        ready.idle_since = Instant::now();
+                    }
+                    return;
+                };
+                waiting
+            };
+            // The call that is counted in the instance is the next one's from here on.
+            let place = Place { pool: Arc::clone(self), child: Arc::clone(child), held: true };
+            match waiting.place.send(Ok(place)) {
+                Ok(()) | Err(Err(_)) => return,
+                // It has gone away meanwhile.
+                Err(Ok(mut place)) => place.held = false,
+            }
+        }
+    }
+}
+
+impl Lease {
+    pub(super) fn new(place: Place, asked: Instant) -> Self {
+        let begun = Instant::now();
+        let cold = place.child.take_cold();
+        Self { place, begun, queued: begun.saturating_duration_since(asked), cold }
+    }
+
+    /// The instance itself.
+    pub(crate) fn child(&self) -> &Arc<Child> {
+        &self.place.child
+    }
+
+    /// The pool that it is from.
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
+        &self.place.pool
+    }
+
+    /// What the call may take in all.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.place.pool.timeout()
+    }
+
+    /// What went wrong, as the caller is told: when the host has killed the instance, why.
+    pub(crate) fn explain(&self, error: &str) -> String {
+        self.place.child.killed().unwrap_or(error).to_owned()
+    }
+}
+
+impl std::ops::Deref for Lease {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.place.child
+    }
+}
