@@ -1,5 +1,9 @@
 //! Cloud Run's side of the wire, a simulator of ours: the front that forwards requests, and Pub/Sub push, one message
-//! a request (<https://cloud.google.com/run/docs/container-contract>, <https://cloud.google.com/pubsub/docs/push>).
+//! a request (<https://cloud.google.com/run/docs/container-contract>, <https://cloud.google.com/pubsub/docs/push>);
+//! Eventarc and Cloud Scheduler.
+
+mod protobuf;
+mod records;
 
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -7,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use serde_json::{Map, Value, json};
-use xcloud_core::event::{Batch, RawMessage};
+use xcloud_core::event::{Batch, Payload, RawMessage, Record};
 use xcloud_core::text::{base64_encode, rfc3339};
 use xcloud_core::{BoxFuture, Error, Result};
 use xcloud_serve::host::{Address, Delivery, Host, Launch, Process, forward, free_port, terminate, until};
@@ -20,6 +24,26 @@ const STARTUP: Duration = Duration::from_secs(20);
 struct CloudRun {
     process: Process,
     address: Address,
+    /// Whether the process serves one function, as a deployer starts it.
+    alone: bool,
+}
+
+/// Who pushes: Pub/Sub, and Eventarc, whose events it carries.
+const PUSH_AGENT: &str = "APIs-Google; (+https://developers.google.com/webmasters/APIs-Google.html)";
+
+impl CloudRun {
+    async fn post(&self, path: &str, headers: &[(&str, &str)], body: Bytes) -> Result<Delivery> {
+        let mut request = Request::builder().method(Method::POST).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = forward(&self.address, request.body(body).map_err(Error::from)?).await?;
+        // https://cloud.google.com/pubsub/docs/push: 102, 200, 201, 202 and 204 acknowledge.
+        Ok(match answer.status().as_u16() {
+            102 | 200 | 201 | 202 | 204 => Delivery::Done,
+            _ => Delivery::RetryAll(format!("{}: {:?}", answer.status(), answer.body())),
+        })
+    }
 }
 
 /// Starts the process with Cloud Run's environment and waits until its port is open (the default startup probe).
@@ -35,10 +59,11 @@ pub async fn start(launch: Launch) -> Result<Box<dyn Host>> {
         ("K_CONFIGURATION", "fixture".to_owned()),
         (xcloud_core::env::TIMEOUT, launch.timeout.as_secs_f64().to_string()),
     ];
+    let alone = launch.function.as_deref().is_some_and(|list| !list.contains(','));
     let process = Process::spawn(&launch, &env)?;
     let open = move || async move { tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() };
     until(STARTUP, &process, open).await?;
-    Ok(Box::new(CloudRun { process, address: Address::Port(port) }))
+    Ok(Box::new(CloudRun { process, address: Address::Port(port), alone }))
 }
 
 impl Host for CloudRun {
@@ -60,23 +85,25 @@ impl Host for CloudRun {
             // Push has no batches: each message is a request of its own, in order here so that trials can tell.
             for message in batch.messages {
                 let body = push(&message, queue).to_string();
-                let request = Request::builder()
-                    .method(Method::POST)
-                    .uri("/")
-                    .header("content-type", "application/json")
-                    .header(
-                        "user-agent",
-                        "APIs-Google; (+https://developers.google.com/webmasters/APIs-Google.html)",
-                    )
-                    .body(Bytes::from(body))
-                    .map_err(Error::from)?;
-                let answer = forward(&self.address, request).await?;
-                // https://cloud.google.com/pubsub/docs/push: 102, 200, 201, 202 and 204 acknowledge.
-                if !matches!(answer.status().as_u16(), 102 | 200 | 201 | 202 | 204) {
-                    return Ok(Delivery::RetryAll(format!("{}: {:?}", answer.status(), answer.body())));
+                let headers = [("content-type", "application/json"), ("user-agent", PUSH_AGENT)];
+                let delivery = self.post("/", &headers, body.into()).await?;
+                if delivery != Delivery::Done {
+                    return Ok(delivery);
                 }
             }
             Ok(Delivery::Done)
+        })
+    }
+
+    fn record<'a>(&'a self, function: &'a str, record: Record) -> BoxFuture<'a, Result<Delivery>> {
+        Box::pin(async move {
+            let (headers, body) = records::request(&record)?;
+            let headers: Vec<_> =
+                headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            // A job's address is of our making; a service of one function is called at its root.
+            let tick = matches!(record.payload, Payload::Tick { .. });
+            let path = if tick && !self.alone { format!("/{function}") } else { "/".to_owned() };
+            self.post(&path, &headers, body).await
         })
     }
 
