@@ -101,10 +101,8 @@ fn message(service: &Service, delivery: &Delivery) -> Result<Target> {
             return found;
         }
     }
-    match delivery.topic().filter(|_| serves(TriggerKind::Event)) {
-        Some(record) => service.record_target(&record),
-        None => found,
-    }
+    let any = service.events().iter().find(|event| event.kind == TriggerKind::Event);
+    any.and_then(|event| service.function_target(&event.name)).map_or(found, |(target, _)| Ok(target))
 }
 
 fn nobody(service: &Service) -> Error {
@@ -112,3 +110,6 @@ fn nobody(service: &Service) -> Error {
     let message = format!("no handler takes this event; this instance serves {}", names.join(", "));
     Error::new(ErrorKind::BadEvent, message)
 }
+
+#[cfg(test)]
+mod tests;
