@@ -2,6 +2,7 @@
 
 mod change;
 mod http;
+pub mod neutral;
 mod object;
 mod params;
 mod query;
