@@ -11,12 +11,12 @@ use xcloud_deploy::{Artifact, Binary, Stage};
 /// guessing an event function's name comes from the binary's hash, which nobody outside has.
 ///
 /// # Errors
-/// When the binary is too large for the format.
+/// When the binary is too large for the format, or Azure cannot run a schedule.
 pub fn package(stage: &Stage, binary: &Binary, spec: &Spec) -> Result<Artifact> {
     let suffix = binary.sha256.get(..SUFFIX_LEN).unwrap_or(&binary.sha256);
     let mut files = vec![("host.json".to_owned(), pretty(&host_json())?)];
     for function in &spec.functions {
-        if let Some(json) = function_json(function) {
+        if let Some(json) = function_json(function)? {
             files.push((format!("{}/function.json", function_folder(function, suffix)), pretty(&json)?));
         }
     }
