@@ -206,3 +206,6 @@ impl Binding {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
