@@ -5,7 +5,13 @@ use xcloud_core::spec::{ObjectFilter, Settings};
 use super::*;
 
 fn function(name: &str, trigger: TriggerSpec) -> FunctionSpec {
-    FunctionSpec { name: name.to_owned(), trigger, sends: Vec::new(), settings: Settings::default() }
+    FunctionSpec {
+        name: name.to_owned(),
+        trigger,
+        sends: Vec::new(),
+        tables: Vec::new(),
+        settings: Settings::default(),
+    }
 }
 
 fn schedule(schedule: &str, timezone: Option<&str>) -> FunctionSpec {
