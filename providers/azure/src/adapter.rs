@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
-use xcloud_core::event::{Incoming, TriggerKind};
-use xcloud_core::log::{Level, instance_line};
+use xcloud_core::event::{Incoming, Record, TriggerKind};
+use xcloud_core::log::{Level, call_line, instance_line};
 use xcloud_core::queue::Bindings;
 use xcloud_core::{
-    Error, ErrorKind, Instance, Parts, Platform, Program, Response, Result, Service, Target, env,
+    Error, ErrorKind, Instance, Outcome, Parts, Platform, Program, Response, Result, Service, Target, env,
 };
 use xcloud_serve::parts::{deadline, header, request_id, timeout};
 use xcloud_serve::{Concurrency, Listener, Server, block_on, call_event, call_http, terminated};
 
-use crate::{binding, decode, encode};
+use crate::binding::{self, Binding};
+use crate::{decode, encode};
 
 /// Runs the program as a custom handler until the host ends it.
 ///
@@ -43,7 +44,7 @@ async fn serve(program: Program, instance: Instance) -> Result<()> {
     let root = env::var(binding::APP_ROOT).unwrap_or_else(|| ".".to_owned());
     let paths = Arc::new(event_paths(&service, Path::new(&root)));
     for event in
-        service.events().iter().filter(|e| !paths.values().any(|t| Some(*t) == target(&service, &e.name)))
+        service.events().iter().filter(|e| !paths.values().any(|path| path.binding.function == e.name))
     {
         let message = format!(
             "function `{}` has no `{}-…/function.json` in {root} and takes no events",
@@ -59,25 +60,38 @@ async fn serve(program: Program, instance: Instance) -> Result<()> {
     Ok(())
 }
 
-fn target(service: &Service, name: &str) -> Option<Target> {
-    service.function_target(name).map(|(target, _)| target)
+/// The function at a path, and what is known of it.
+struct Function {
+    target: Target,
+    kind: TriggerKind,
+    binding: Binding,
+}
+
+fn function(service: &Service, name: &str) -> Option<Function> {
+    let (target, kind) = service.function_target(name)?;
+    Some(Function { target, kind, binding: Binding { site: env::var(binding::SITE), ..Binding::new(name) } })
 }
 
 /// The exact paths at which the host posts events. With HTTP in the same site only the package's suffixed names count:
 /// a name that an outsider can guess is an ordinary route.
-fn event_paths(service: &Service, root: &Path) -> HashMap<String, Target> {
+fn event_paths(service: &Service, root: &Path) -> HashMap<String, Function> {
     let mut paths = HashMap::new();
     let folders = std::fs::read_dir(root).into_iter().flatten().flatten();
-    for folder in folders.filter(|f| f.path().join("function.json").is_file()) {
+    for folder in folders {
+        let Ok(json) = std::fs::read(folder.path().join("function.json")) else { continue };
         let Ok(name) = folder.file_name().into_string() else { continue };
-        let found = binding::function_of_folder(&name).and_then(|function| target(service, function));
-        if let Some(found) = found {
-            paths.insert(format!("/{name}"), found);
+        let Some(mut found) = binding::function_of_folder(&name).and_then(|f| function(service, f)) else {
+            continue;
+        };
+        match found.binding.clone().with_json(&json) {
+            Ok(binding) => found.binding = binding,
+            Err(error) => instance_line(service.instance(), Level::Warn, &error.to_string()),
         }
+        paths.insert(format!("/{name}"), found);
     }
     if !service.serves_http() {
         for event in service.events() {
-            if let Some(found) = target(service, &event.name) {
+            if let Some(found) = function(service, &event.name) {
                 paths.insert(format!("/{}", event.name), found);
             }
         }
@@ -87,7 +101,7 @@ fn event_paths(service: &Service, root: &Path) -> HashMap<String, Target> {
 
 async fn answer(
     service: Service,
-    paths: Arc<HashMap<String, Target>>,
+    paths: Arc<HashMap<String, Function>>,
     mut request: Request<Bytes>,
     timeout: Option<Duration>,
 ) -> Response {
@@ -103,9 +117,10 @@ async fn answer(
         raw: None,
     };
     // Compared as received, without decoding: the host writes these paths itself.
-    if let Some(target) = paths.get(request.uri().path()).filter(|_| request.method() == http::Method::POST) {
+    let function = paths.get(request.uri().path()).filter(|_| request.method() == http::Method::POST);
+    if let Some(function) = function {
         parts.raw = Some(request.body().clone());
-        return event(&service, *target, request.body(), parts).await;
+        return encode::outcome(event(&service, function, request.body(), parts).await);
     }
     if !service.serves_http() {
         let error = Error::not_found(format!("no event function at {}", request.uri().path()));
@@ -119,20 +134,79 @@ async fn answer(
     call_http(&service, request, parts).await
 }
 
-async fn event(service: &Service, target: Target, body: &Bytes, mut parts: Parts) -> Response {
-    let kind = service.target_kind(target);
-    let incoming = match kind {
-        Some(TriggerKind::Queue) => match decode::queue(body) {
-            Ok(batch) => {
-                parts.attempt = decode::attempt(&batch);
-                Incoming::Queue(batch)
-            }
-            Err(error) => {
-                instance_line(service.instance(), Level::Error, &error.to_string());
-                return encode::failure(&error, 1);
-            }
-        },
-        _ => Incoming::Raw(body.clone()),
+async fn event(service: &Service, function: &Function, body: &Bytes, mut parts: Parts) -> Outcome {
+    let read = match function.kind {
+        TriggerKind::Raw => Ok(vec![Incoming::Raw(body.clone())]),
+        TriggerKind::Queue => decode::queue(body, &function.binding).map(|batch| {
+            parts.attempt = decode::attempt(&batch);
+            vec![Incoming::Queue(batch)]
+        }),
+        kind => decode::records(kind, body, &function.binding)
+            .map(|records| records.into_iter().map(|record| Incoming::Record(Box::new(record))).collect()),
     };
-    encode::outcome(call_event(service, target, incoming, parts).await)
+    match read {
+        Ok(all) => call_all(service, function, all, body, &parts).await,
+        Err(error) => refused(service, &parts, error),
+    }
+}
+
+/// Calls in order up to the first failure: the host settles the delivery as a whole, and records of a stream wait for
+/// those before them.
+async fn call_all(
+    service: &Service,
+    function: &Function,
+    all: Vec<Incoming>,
+    body: &Bytes,
+    parts: &Parts,
+) -> Outcome {
+    let mut last = Outcome::Done(Bytes::from_static(b"null"));
+    for incoming in all {
+        let mut parts = parts.clone();
+        let (target, incoming) = match incoming {
+            Incoming::Record(record) => {
+                parts.attempt = record.attempt.or(parts.attempt);
+                match choose(service, function, record, body) {
+                    Ok(chosen) => chosen,
+                    Err(error) => return refused(service, &parts, error),
+                }
+            }
+            other => (function.target, other),
+        };
+        last = call_event(service, target, incoming, parts).await;
+        if matches!(last, Outcome::Failed(_)) {
+            break;
+        }
+    }
+    last
+}
+
+/// The path's own function takes a record of its kind, an `event` function any. What else an event subscription sends
+/// goes where such events go.
+fn choose(
+    service: &Service,
+    function: &Function,
+    record: Box<Record>,
+    body: &Bytes,
+) -> Result<(Target, Incoming)> {
+    if function.kind == record.kind() || function.kind == TriggerKind::Event {
+        return Ok((function.target, Incoming::Record(record)));
+    }
+    if let Ok(target) = service.record_target(&record) {
+        return Ok((target, Incoming::Record(record)));
+    }
+    service.raw_target().map(|target| (target, Incoming::Raw(body.clone()))).ok_or_else(|| {
+        let (name, kind) = (&function.binding.function, function.kind.as_str());
+        let message = format!(
+            "`{name}` takes {kind} events, not `{}`, and there is no function for events or raw ones: narrow the event \
+             subscription to what `{name}` takes",
+            record.event.ty
+        );
+        Error::new(ErrorKind::BadEvent, message)
+    })
+}
+
+/// Nobody else writes it down: no handler was called.
+fn refused(service: &Service, parts: &Parts, error: Error) -> Outcome {
+    call_line(service.instance(), Level::Error, &error.to_string(), &parts.id);
+    Outcome::Failed(error)
 }
