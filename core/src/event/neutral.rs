@@ -31,7 +31,8 @@ pub const CHANGE_DELETED: &str = "dev.xcloud.change.deleted";
 /// A message was published.
 pub const TOPIC_MESSAGE: &str = "dev.xcloud.topic.message";
 
-const ATTEMPT: &str = "xcloudattempt";
+/// The extension that holds the number of the delivery.
+pub const ATTEMPT: &str = "xcloudattempt";
 const POSITION: &str = "xcloudposition";
 const SOURCE: &str = "xcloudsource";
 

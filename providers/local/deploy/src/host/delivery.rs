@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::watch;
-use xcloud_core::event::RawMessage;
+use xcloud_core::event::{RawMessage, neutral};
 use xcloud_core::{ErrorKind, Result};
 use xcloud_local::binding::{WireFailure, WireSettlement};
 use xcloud_local::host::{Answer, Call};
@@ -37,6 +38,8 @@ pub(crate) struct Delivery {
     pub(crate) runner: Arc<Runner>,
     pub(crate) batch: usize,
     pub(crate) max_attempts: u32,
+    /// The messages are events in the neutral form, for a function that takes one at a time.
+    pub(crate) events: bool,
 }
 
 impl Delivery {
@@ -85,7 +88,18 @@ impl Delivery {
         };
         let id = request_id();
         let call = Call { id: &id, remaining: lease.timeout() };
-        let answer = lease.wire.queue(&self.function, &claim.messages, call);
+        let answer = async {
+            match claim.messages.as_slice() {
+                [event] if self.events => {
+                    let body = numbered(event);
+                    Ok(match lease.wire.record(&self.function, body, call).await? {
+                        Answer::Done(_) => Answer::Done(Vec::new()),
+                        Answer::Failed(error) => Answer::Failed(error),
+                    })
+                }
+                messages => lease.wire.queue(&self.function, messages, call).await,
+            }
+        };
         let answer = match tokio::time::timeout(call.remaining + GRACE, answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => self.broken(lease.explain(error.message())),
@@ -109,6 +123,16 @@ impl Delivery {
         self.runner.note(&format!("a batch of queue {} comes again: {error}", self.queue));
         Answer::Failed(xcloud_local::binding::WireError { error, settlement: WireSettlement::Retry })
     }
+}
+
+/// An event with the number of its delivery.
+fn numbered(event: &RawMessage) -> Bytes {
+    let Ok(mut json) = serde_json::from_slice::<serde_json::Map<_, _>>(&event.body) else {
+        // Not one of ours: the function says so.
+        return event.body.clone();
+    };
+    json.insert(neutral::ATTEMPT.to_owned(), event.attempt.unwrap_or(1).to_string().into());
+    serde_json::Value::Object(json).to_string().into()
 }
 
 /// Resolves when the queue may have something new. A store that does not open has nothing.

@@ -3,6 +3,7 @@
 //! One thread writes. It takes every operation that is waiting, commits them together (one write for all, one sync for
 //! all where durability asks for it), and only then answers: what is acknowledged is kept.
 
+mod events;
 mod journal;
 mod keys;
 mod queues;
@@ -10,7 +11,7 @@ mod rows;
 mod tree;
 mod trouble;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +27,7 @@ use self::trouble::{Stored, Trouble};
 
 use crate::config::Durability;
 
+pub(crate) use self::events::{Feed, Note};
 pub(crate) use self::queues::{Fate, Held};
 pub(crate) use self::rows::{Expect, Row};
 
@@ -53,6 +55,7 @@ type Counters = HashMap<Counted, u64>;
 pub(crate) struct Store {
     path: Arc<Path>,
     open: Arc<Mutex<Option<Open>>>,
+    feeds: Arc<Mutex<BTreeMap<String, Feed>>>,
 }
 
 #[derive(Clone)]
@@ -96,7 +99,7 @@ const SYNC: &str = "sync";
 impl Store {
     /// A store in the files `<path>.redb` and `<path>.journal`; nothing is opened yet.
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path: path.into(), open: Arc::default() }
+        Self { path: path.into(), open: Arc::default(), feeds: Arc::default() }
     }
 
     fn exists(&self) -> bool {
