@@ -22,7 +22,8 @@ macro_rules! function {
         struct $name;
 
         impl Function<Calls> for $name {
-            const DESCRIPTOR: Descriptor = Descriptor { name: $called, trigger: $trigger, sends: &[] };
+            const DESCRIPTOR: Descriptor =
+                Descriptor { name: $called, trigger: $trigger, sends: &[], tables: &[] };
             type Event = $event;
             type Args = (State<Calls>,);
             type Return = Result<()>;
@@ -56,7 +57,8 @@ function!(Notice "notice": CloudEvent, Trigger::Event, |e: CloudEvent| format!("
 struct Anything;
 
 impl Function<Calls> for Anything {
-    const DESCRIPTOR: Descriptor = Descriptor { name: "anything", trigger: Trigger::Raw, sends: &[] };
+    const DESCRIPTOR: Descriptor =
+        Descriptor { name: "anything", trigger: Trigger::Raw, sends: &[], tables: &[] };
     type Event = Raw;
     type Args = (State<Calls>,);
     type Return = Result<Json<Value>>;
@@ -70,8 +72,12 @@ impl Function<Calls> for Anything {
 struct Root;
 
 impl Function<Calls> for Root {
-    const DESCRIPTOR: Descriptor =
-        Descriptor { name: "root", trigger: Trigger::Http { method: Some("POST"), path: "/" }, sends: &[] };
+    const DESCRIPTOR: Descriptor = Descriptor {
+        name: "root",
+        trigger: Trigger::Http { method: Some("POST"), path: "/" },
+        sends: &[],
+        tables: &[],
+    };
     type Event = Http;
     type Args = (State<Calls>,);
     type Return = &'static str;
