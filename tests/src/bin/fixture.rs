@@ -238,6 +238,9 @@ async fn audit(change: Change<Item>, cx: Context) -> Result<()> {
 
 #[handler(topic = "news")]
 async fn hear(news: Topic<Item>, cx: Context) -> Result<()> {
+    if news.action == "flaky" && cx.attempt().is_none_or(|attempt| attempt < 3) {
+        return Err(Error::unavailable(format!("attempt {:?} fails", cx.attempt())));
+    }
     act(&news.action)?;
     let what = json!({ "id": news.id, "item": news.body, "colour": news.attribute("colour") });
     tell(&cx, what, &news.event);
