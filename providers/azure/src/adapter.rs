@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::Request;
 use xcloud_core::event::{Incoming, Record, TriggerKind};
 use xcloud_core::log::{Level, call_line, instance_line};
+use xcloud_core::outcome::error_response;
 use xcloud_core::queue::Bindings;
 use xcloud_core::{
     Error, ErrorKind, Instance, Outcome, Parts, Platform, Program, Response, Result, Service, Target, env,
@@ -42,22 +43,25 @@ async fn serve(program: Program, instance: Instance) -> Result<()> {
     let stop = terminated()?;
     let service = program.start(instance.shared(), env::var(env::FUNCTION).as_deref()).await?;
     let root = env::var(binding::APP_ROOT).unwrap_or_else(|| ".".to_owned());
-    let paths = Arc::new(event_paths(&service, Path::new(&root)));
-    for event in
-        service.events().iter().filter(|e| !paths.values().any(|path| path.binding.function == e.name))
-    {
-        let message = format!(
-            "function `{}` has no `{}-…/function.json` in {root} and takes no events",
-            event.name, event.name
-        );
-        instance_line(service.instance(), Level::Warn, &message);
-    }
+    let room = Arc::new(Room::new(service, Path::new(&root)));
+    room.warn_of_missing(&root);
     let listener = Listener::tcp("127.0.0.1", port).await?;
-    let (room, timeout) = (service.clone(), timeout());
-    let handler = move |request| answer(room.clone(), Arc::clone(&paths), request, timeout);
-    Server::new().run(listener, handler, stop).await?;
-    service.shutdown().await;
+    let for_requests = Arc::clone(&room);
+    let handler = move |request| {
+        let room = Arc::clone(&for_requests);
+        async move { room.answer(request).await }
+    };
+    Server::new().max_body(room.max_envelope()).run(listener, handler, stop).await?;
+    room.service.shutdown().await;
     Ok(())
+}
+
+struct Room {
+    service: Service,
+    paths: HashMap<String, Function>,
+    timeout: Option<Duration>,
+    /// The largest body of a request.
+    max_body: usize,
 }
 
 /// The function at a path, and what is known of it.
@@ -99,39 +103,71 @@ fn event_paths(service: &Service, root: &Path) -> HashMap<String, Function> {
     paths
 }
 
-async fn answer(
-    service: Service,
-    paths: Arc<HashMap<String, Function>>,
-    mut request: Request<Bytes>,
-    timeout: Option<Duration>,
-) -> Response {
-    let Some(id) = header(request.headers(), binding::INVOCATION_HEADER).map(str::to_owned) else {
-        return encode::pong();
-    };
-    let mut parts = Parts {
-        id: if id.is_empty() { request_id() } else { id },
-        deadline: deadline(timeout),
-        attempt: None,
-        trace: header(request.headers(), "traceparent").map(str::to_owned),
-        cold_start: service.take_cold_start(),
-        raw: None,
-    };
-    // Compared as received, without decoding: the host writes these paths itself.
-    let function = paths.get(request.uri().path()).filter(|_| request.method() == http::Method::POST);
-    if let Some(function) = function {
-        parts.raw = Some(request.body().clone());
-        return encode::outcome(event(&service, function, request.body(), parts).await);
+impl Room {
+    fn new(service: Service, root: &Path) -> Self {
+        let paths = event_paths(&service, root);
+        let max_body = env::var(env::MAX_BODY).and_then(|n| n.parse().ok()).unwrap_or(env::MAX_BODY_DEFAULT);
+        Self { service, paths, timeout: timeout(), max_body }
     }
-    if !service.serves_http() {
-        let error = Error::not_found(format!("no event function at {}", request.uri().path()));
-        return encode::failure(&error, 1);
+
+    fn warn_of_missing(&self, root: &str) {
+        let has_path = |name: &str| self.paths.values().any(|path| path.binding.function == name);
+        for event in self.service.events().iter().filter(|event| !has_path(&event.name)) {
+            let name = &event.name;
+            let message =
+                format!("function `{name}` has no `{name}-…/function.json` in {root} and takes no events");
+            instance_line(self.service.instance(), Level::Warn, &message);
+        }
     }
-    let own: Vec<_> =
-        request.headers().keys().filter(|k| k.as_str().starts_with(binding::HOST_HEADERS)).cloned().collect();
-    for name in own {
-        request.headers_mut().remove(name);
+
+    /// What a delivery may hold beyond a request: the host would bring one that was refused again and again.
+    fn max_envelope(&self) -> usize {
+        let large = |kind| matches!(kind, TriggerKind::Change | TriggerKind::Topic);
+        match self.service.events().iter().any(|event| large(event.kind)) {
+            true => self.max_body.max(binding::MAX_ENVELOPE),
+            false => self.max_body,
+        }
     }
-    call_http(&service, request, parts).await
+
+    async fn answer(&self, mut request: Request<Bytes>) -> Response {
+        let service = &self.service;
+        let Some(id) = header(request.headers(), binding::INVOCATION_HEADER).map(str::to_owned) else {
+            return encode::pong();
+        };
+        let mut parts = Parts {
+            id: if id.is_empty() { request_id() } else { id },
+            deadline: deadline(self.timeout),
+            attempt: None,
+            trace: header(request.headers(), "traceparent").map(str::to_owned),
+            cold_start: service.take_cold_start(),
+            raw: None,
+        };
+        // Compared as received, without decoding: the host writes these paths itself.
+        let function =
+            self.paths.get(request.uri().path()).filter(|_| request.method() == http::Method::POST);
+        if let Some(function) = function {
+            parts.raw = Some(request.body().clone());
+            return encode::outcome(event(service, function, request.body(), parts).await);
+        }
+        if !service.serves_http() {
+            let error = Error::not_found(format!("no event function at {}", request.uri().path()));
+            return encode::failure(&error, 1);
+        }
+        if request.body().len() > self.max_body {
+            let message = format!("the body is larger than {} bytes", self.max_body);
+            return error_response(&Error::new(ErrorKind::PayloadTooLarge, message));
+        }
+        let own: Vec<_> = request
+            .headers()
+            .keys()
+            .filter(|k| k.as_str().starts_with(binding::HOST_HEADERS))
+            .cloned()
+            .collect();
+        for name in own {
+            request.headers_mut().remove(name);
+        }
+        call_http(service, request, parts).await
+    }
 }
 
 async fn event(service: &Service, function: &Function, body: &Bytes, mut parts: Parts) -> Outcome {
@@ -210,3 +246,6 @@ fn refused(service: &Service, parts: &Parts, error: Error) -> Outcome {
     call_line(service.instance(), Level::Error, &error.to_string(), &parts.id);
     Outcome::Failed(error)
 }
+
+#[cfg(test)]
+mod tests;

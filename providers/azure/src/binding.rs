@@ -33,6 +33,8 @@ pub const COSMOS: &str = "XCLOUD_COSMOSDB";
 pub const COSMOS_DATABASE: &str = "XCLOUD_COSMOSDB_DATABASE";
 /// How many hex digits follow an event function's name.
 pub const SUFFIX_LEN: usize = 16;
+/// The largest envelope in bytes: a page of a change feed has 4 MB, and every quote in it comes as four characters.
+pub const MAX_ENVELOPE: usize = 32 * 1024 * 1024;
 /// How often a firing of a timer is tried, where the configuration does not say.
 pub const TIMER_ATTEMPTS: u32 = 5;
 
