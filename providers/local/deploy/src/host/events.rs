@@ -117,14 +117,12 @@ impl App {
                 Ok(vec![format!("queue {queue}")])
             }
             Emit::Topic { topic, body_base64, attributes: own } => {
+                known("topic", &topic, &self.record().topics)?;
                 let to =
                     takers(&manifest, |t| matches!(t, TriggerSpec::Topic { topic: name } if *name == topic));
                 let payload =
                     Payload::Topic { body: decoded(body_base64)?, attributes: own.into_iter().collect() };
                 let record = Record::new(attributes(&place.key, &topic), payload, topic.clone());
-                if to.is_empty() {
-                    return Err(none("topic", &topic, &self.record().topics));
-                }
                 self.put(to, &record).await
             }
             Emit::Change { table, key, row } => {
