@@ -94,6 +94,11 @@ impl Lease {
     /// its end only later.
     pub(crate) fn broke(&mut self) {
         self.end(Outcome::Broken);
+        self.report_stuck();
+    }
+
+    /// The call did not come back although its deadline has passed. The instance takes no more calls.
+    pub(crate) fn report_stuck(&self) {
         self.place.pool.dismiss(&self.place.child);
         self.place.child.report_stuck();
     }
