@@ -79,8 +79,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_of_proc_makes_it_panic(text in ".*", number in any::<u64>()) {
-            drop(parse_status(&text));
-            drop(parse_schedstat(&text));
+            let _ = parse_status(&text);
+            let _ = parse_schedstat(&text);
             prop_assert_eq!(parse_status(&format!("VmHWM: {number} kB\nVmRSS:\t{number} kB\n")).is_some(), number <= u64::MAX / 1024);
         }
     }
