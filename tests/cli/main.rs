@@ -8,6 +8,8 @@ mod doctor;
 mod durability;
 mod faults;
 mod input;
+mod limits;
+mod load;
 mod operate;
 mod packages;
 mod scaffold;

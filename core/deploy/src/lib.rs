@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod engine;
+pub mod metrics;
 pub mod operate;
 pub mod package;
 pub mod plan;
@@ -10,6 +11,7 @@ pub mod provider;
 pub mod queues;
 pub mod versions;
 
+pub use self::metrics::{Metrics, MetricsQuery};
 pub use self::operate::{Invoke, Invoked, LogLine, LogQuery, Operate, Status, Take};
 pub use self::plan::{Action, Change, FieldChange, Plan, Resource};
 pub use self::provider::{

@@ -6,7 +6,7 @@ use serde_json::Value;
 use xcloud_core::spec::HTTP_FUNCTION;
 use xcloud_core::text::{base64_encode, percent_encode, rfc3339};
 use xcloud_core::{Error, ErrorKind, Result};
-use xcloud_deploy::{Invoke, Invoked, LogLine, LogQuery, Stage, Status, Take};
+use xcloud_deploy::{Invoke, Invoked, LogLine, LogQuery, Metrics, MetricsQuery, Stage, Status, Take};
 use xcloud_local::binding::ID_HEADER;
 use xcloud_serve::Client;
 use xcloud_serve::client::Address;
@@ -111,6 +111,14 @@ pub(crate) async fn follow(local: &Local, stage: &Stage, query: LogQuery, take: 
         follower.poll().map_err(crate::error::io("cannot read the logs"))?.into_iter().for_each(&mut *take);
         tokio::time::sleep(LOOK).await;
     }
+}
+
+pub(crate) async fn metrics(local: &Local, stage: &Stage, query: &MetricsQuery) -> Result<Metrics> {
+    local.deployed(stage)?;
+    let mut parameters = vec![format!("invocations={}", query.invocations)];
+    parameters.extend(query.function.iter().map(|name| format!("function={}", percent_encode(name))));
+    let path = app_path(&app_key(stage)?, &format!("/metrics?{}", parameters.join("&")));
+    local.control.get(&path).await
 }
 
 pub(crate) async fn status(local: &Local, stage: &Stage) -> Result<Vec<Status>> {

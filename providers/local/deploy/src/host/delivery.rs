@@ -12,6 +12,7 @@ use xcloud_local::host::{Answer, Call};
 use xcloud_serve::parts::request_id;
 
 use super::asked_to;
+use super::metrics::Outcome;
 use super::runner::Runner;
 use super::store::{Fate, Store};
 
@@ -70,7 +71,7 @@ impl Delivery {
             return Ok(Step::Nothing(claim.next));
         }
         // A message counts as delivered when the function may have seen it; waiting for a process does not count.
-        let lease = match self.runner.lease(GRACE + self.runner.timeout()).await {
+        let mut lease = match self.runner.lease(GRACE + self.runner.timeout()).await {
             Ok(lease) => lease,
             Err(error) => {
                 tokio::time::sleep(if error.kind() == ErrorKind::Conflict {
@@ -84,11 +85,17 @@ impl Delivery {
             }
         };
         let id = request_id();
+        lease.name(&id);
         let call = Call { id: &id, remaining: lease.timeout() };
         let answer = lease.wire.queue(&self.function, &claim.messages, call);
-        let answer = match tokio::time::timeout(call.remaining + GRACE, answer).await {
+        let answer = tokio::time::timeout(call.remaining + GRACE, answer).await;
+        lease.end(outcome(&answer));
+        let answer = match answer {
             Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => self.broken(lease.explain(error.message())),
+            Ok(Err(error)) => {
+                lease.broke();
+                self.broken(lease.explain(error.message()))
+            }
             Err(_) => {
                 lease.report_stuck();
                 self.broken("the function did not answer by its deadline".to_owned())
@@ -108,6 +115,16 @@ impl Delivery {
     fn broken(&self, error: String) -> Answer<Vec<WireFailure>> {
         self.runner.note(&format!("a batch of queue {} comes again: {error}", self.queue));
         Answer::Failed(xcloud_local::binding::WireError { error, settlement: WireSettlement::Retry })
+    }
+}
+
+/// How a batch ended, for the metrics: one message that failed is an error.
+fn outcome<E>(answer: &std::result::Result<Result<Answer<Vec<WireFailure>>>, E>) -> Outcome {
+    match answer {
+        Ok(Ok(Answer::Done(failed))) if failed.is_empty() => Outcome::Ok,
+        Ok(Ok(_)) => Outcome::Error,
+        Ok(Err(_)) => Outcome::Broken,
+        Err(_) => Outcome::Timeout,
     }
 }
 
