@@ -7,12 +7,14 @@ mod dev;
 mod doctor;
 mod durability;
 mod faults;
+mod fixture;
 mod input;
 mod operate;
 mod packages;
 mod scaffold;
 mod scale;
 mod schema;
+mod storage;
 mod tenant;
 mod versions;
 

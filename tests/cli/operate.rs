@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::durability::Deployed;
+use crate::fixture::Deployed;
 use crate::faults::{host, kill};
 use crate::{data, program, scratch, xcloud};
 
