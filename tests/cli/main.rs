@@ -7,6 +7,7 @@ mod dev;
 mod doctor;
 mod durability;
 mod faults;
+mod fixture;
 mod input;
 mod limits;
 mod load;
@@ -15,6 +16,7 @@ mod packages;
 mod scaffold;
 mod scale;
 mod schema;
+mod storage;
 mod tenant;
 mod versions;
 

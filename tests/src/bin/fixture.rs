@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use xcloud::{
     App, BatchOutcome, Body, Context, Error, ErrorKind, Http, Json, Queue, Raw, Response, Result, Sender,
-    State, handler,
+    State, Table, handler, table::Version,
 };
 
 struct Shop {
@@ -123,6 +123,38 @@ async fn send(_request: Http, nowhere: Sender<Item>) -> Result<String> {
     nowhere.send(&Item { id: "1".to_owned(), action: "ok".to_owned() }).await
 }
 
+#[handler(http = "PUT /rows/{key}", tables = "rows")]
+async fn write_row(value: Http<Value>, rows: Table<Value>) -> Result<String> {
+    let (key, over) = (value.param::<String>("key")?, value.query().get("over"));
+    let version = match over.as_deref() {
+        None => rows.put(&key, &value).await?,
+        Some("nothing") => rows.insert(&key, &value).await?,
+        Some(version) => rows.replace(&key, &value, &Version::new(version)).await?,
+    };
+    Ok(version.as_str().to_owned())
+}
+
+#[handler(http = "GET /rows/{key}", tables = "rows")]
+async fn read_row(request: Http, rows: Table<Value>) -> Result<Json<Value>> {
+    let key: String = request.param("key")?;
+    let row = rows.row(&key).await?.ok_or_else(|| Error::not_found(format!("no row {key}")))?;
+    Ok(Json(json!({ "version": row.version.as_str(), "value": row.value })))
+}
+
+#[handler(http = "DELETE /rows/{key}", tables = "rows")]
+async fn delete_row(request: Http, rows: Table<Value>) -> Result<()> {
+    rows.delete(&request.param::<String>("key")?).await
+}
+
+#[handler(http = "GET /rows", tables = "rows")]
+async fn scan_rows(request: Http, rows: Table<Value>) -> Result<Json<Vec<String>>> {
+    let query = request.query();
+    let text = |name| query.get(name).unwrap_or_default().into_owned();
+    let found =
+        rows.scan_after(&text("prefix"), &text("after"), query.parse("limit")?.unwrap_or(1_000_000)).await?;
+    Ok(Json(found.into_iter().map(|row| row.key).collect()))
+}
+
 #[handler(http = "GET /stream")]
 async fn stream(request: Http) -> Result<Body> {
     let (pieces, broken) = match request.query().get("kind").as_deref() {
@@ -229,7 +261,7 @@ fn main() -> Result<()> {
     let mut app = App::init(open)
         .functions(xcloud::functions![
             echo, hello, double, item, cookies, all_bytes, echo_bytes, panics, fails, teapot, slow, count,
-            send, stream, traced, work, record, anything
+            send, write_row, read_row, delete_row, scan_rows, stream, traced, work, record, anything
         ])
         .http(router);
     if std::env::var_os("FIXTURE_SHUTDOWN").is_some() {

@@ -97,6 +97,7 @@ mod tests {
             }),
             functions: Vec::new(),
             durability: Durability::Process,
+            trouble: None,
         }
     }
 

@@ -78,6 +78,7 @@ impl App {
             port: record.port,
             queues: record.queues.iter().map(queue).collect(),
             tables: record.tables.iter().map(table).collect(),
+            trouble: self.place.store.check().err().map(|error| error.to_string()),
             durability: self.place.store.durability().unwrap_or_default(),
             functions: runners.iter().map(|(name, runner)| function_view(name, runner)).collect(),
             manifest: record.manifest,

@@ -43,15 +43,24 @@ pub(crate) struct Delivery {
 impl Delivery {
     /// Delivers until it is stopped, and ends a delivery that it has begun.
     pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
+        let mut noted = String::new();
         while !*stop.borrow() {
             // Before the look: what comes after it wakes.
             let changes = self.store.changes(&self.queue);
             let pause = match self.step().await {
                 Ok(Step::Delivered) => continue,
                 Ok(Step::Stopped) => return,
-                Ok(Step::Nothing(next)) => next.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP),
+                Ok(Step::Nothing(next)) => {
+                    noted.clear();
+                    next.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP)
+                }
                 Err(error) => {
-                    self.runner.note(&format!("queue {}: {error}", self.queue));
+                    // Tried every second, written down once.
+                    let line = format!("queue {}: {error}", self.queue);
+                    if noted != line {
+                        self.runner.note(&line);
+                        noted = line;
+                    }
                     TROUBLE
                 }
             };
