@@ -237,6 +237,23 @@ fn again(directory: &Path, url: &str) {
     assert!(code == Some(2) && stderr.contains(&format!("cannot listen on port {port}")), "{stderr}");
 }
 
+/// As on Lambda: an instance has one call at a time, the next one gets another instance.
+#[test]
+fn as_aws_calls_at_once_have_instances_of_their_own() {
+    let directory = app("dev-aws", MAIN);
+    let mut dev = Dev::start(&directory, &["--as", "aws"]);
+    let url = url(&dev.event("served"));
+    let file = format!("xcloud-dev-aws-{}", std::process::id());
+    let (asked, path) = (url.clone(), format!("/until/{file}"));
+    let waiting = std::thread::spawn(move || get(&asked, &path));
+    dev.log("waiting");
+    assert!(get(&url, "/text").starts_with("one "), "a second call does not wait for the first");
+    std::fs::write(std::env::temp_dir().join(&file), "").expect("it can be written");
+    assert_eq!(waiting.join().expect("an answer"), "one");
+    std::fs::remove_file(std::env::temp_dir().join(&file)).expect("it can be removed");
+    assert_eq!(dev.interrupt().0, Some(0));
+}
+
 /// The wire is the cloud's, the receipt is not.
 #[test]
 fn as_every_cloud_the_same_order_has_the_same_receipt() {

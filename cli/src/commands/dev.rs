@@ -223,7 +223,12 @@ impl Session<'_> {
         self.show.news("building", &format!("building, profile {profile}"), json!({ "profile": profile }));
         let program = Building::start(&project, profile, self.show.color())?.done().await?.path;
         let said = xcloud_serve::host::describe(&program).await?;
-        let spec = resolve(said, &project.manifest, &self.args.global.stage)?;
+        let mut spec = resolve(said, &project.manifest, &self.args.global.stage)?;
+        if let Some(cloud) = &self.options.cloud
+            && registry::host(cloud)?.0.one_call
+        {
+            spec.functions.iter_mut().for_each(|function| function.settings.concurrency = Some(1));
+        }
         let file = std::fs::metadata(&program)?;
         Ok(Serves { file: (file.ino(), file.modified().ok()), program, spec })
     }

@@ -34,6 +34,8 @@ pub struct Cloud {
     pub start: Start,
     /// Whether one instance carries every function of an app.
     pub one_site: bool,
+    /// Whether an instance is given one call at a time: calls at once need instances of their own.
+    pub one_call: bool,
 }
 
 /// What a call needs.
