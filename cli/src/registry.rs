@@ -37,6 +37,10 @@ pub(crate) const HOSTS: &[(Cloud, WireForm)] = &[
     (cloud("alibaba", |l| Box::pin(xcloud_alibaba::host::start(l))), xcloud_alibaba::host::wire_form),
 ];
 
+/// The local host behind itself: nothing changes, and every call can be seen.
+#[cfg(feature = "local")]
+pub(crate) const LOCAL: Cloud = cloud("local", |l| Box::pin(xcloud_local::host::start(l)));
+
 /// An event as a cloud writes it, of a call's id, a function and its queue.
 #[cfg(feature = "local")]
 pub(crate) type WireForm = fn(&str, &str, &str, Incoming) -> Result<String>;

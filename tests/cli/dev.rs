@@ -220,8 +220,15 @@ fn what_is_saved_is_served_and_a_mistake_is_not() {
 
 /// The next session has the same port; a second one at the same time is refused, and so is a port that is taken.
 fn again(directory: &Path, url: &str) {
-    let mut dev = Dev::start(directory, &[]);
+    let mut dev = Dev::start(directory, &["-v"]);
     assert_eq!(self::url(&dev.event("served")), url);
+    get(url, "/text");
+    let call = |dev: &mut Dev, way: &str, text: &str| {
+        let line = dev.log(&format!("\"way\":\"{way}\""));
+        assert!(line["line"].as_str().is_some_and(|line| line.contains(text)), "{line}");
+    };
+    call(&mut dev, "in", "GET /text");
+    call(&mut dev, "out", "200 OK");
     let run = |arguments: &[&str]| {
         let mut command = Command::new(program());
         let output =

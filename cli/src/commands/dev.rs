@@ -253,14 +253,17 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// What stands between the host and the program: this same program, as a cloud.
+    /// What stands between the host and the program: this same program, as a cloud, or as itself to show every call.
     fn through(&self) -> Result<Vec<String>> {
-        let Some(cloud) = &self.options.cloud else { return Ok(Vec::new()) };
+        let show = self.args.global.verbose > 0;
+        let cloud = match &self.options.cloud {
+            Some(cloud) => cloud.clone(),
+            None if show => registry::LOCAL.name.to_owned(),
+            None => return Ok(Vec::new()),
+        };
         let own = std::env::current_exe()?.display().to_string();
-        let mut command = vec![own, registry::BRIDGE_VERB.to_owned(), cloud.clone()];
-        if self.args.global.verbose > 0 {
-            command.push(hidden::SHOW.to_owned());
-        }
+        let mut command = vec![own, registry::BRIDGE_VERB.to_owned(), cloud];
+        command.extend(show.then(|| hidden::SHOW.to_owned()));
         Ok(command)
     }
 

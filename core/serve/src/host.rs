@@ -158,10 +158,10 @@ where
         if ended.is_some() || Instant::now() > end {
             let what =
                 ended.map_or_else(|| format!("not ready within {limit:?}"), |s| format!("it ended: {s}"));
-            return Err(Error::unavailable(format!(
-                "the function's process: {what}; it wrote: {}",
-                process.output()
-            )));
+            // It may have written to where this process writes.
+            let wrote = Some(process.output()).filter(|output| !output.is_empty());
+            let wrote = wrote.map(|output| format!("; it wrote: {output}")).unwrap_or_default();
+            return Err(Error::unavailable(format!("the function's process: {what}{wrote}")));
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
