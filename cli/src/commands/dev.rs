@@ -33,7 +33,7 @@ use crate::{exit, hidden, registry};
 /// Below the ports of deployed apps.
 const PORTS: std::ops::RangeInclusive<u16> = 8600..=8699;
 /// How long a log line may wait to be seen.
-const LOOK: Duration = Duration::from_millis(50);
+const LOOK: Duration = Duration::from_millis(80);
 
 /// Serves until Ctrl-C.
 pub(super) async fn run(
