@@ -204,7 +204,7 @@ pub(crate) struct Dev {
     /// The cargo profile
     #[arg(long, value_name = "NAME", default_value = "dev")]
     pub profile: String,
-    /// Call the app through this cloud's wire: aws, azure, gcp or alibaba; -v shows every call
+    /// Call the app over this cloud's wire: aws, azure, gcp or alibaba; -v shows every call
     #[arg(long = "as", value_name = "CLOUD")]
     pub cloud: Option<String>,
 }

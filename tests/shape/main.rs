@@ -34,6 +34,7 @@ const EXTRA: &[(&str, &str)] = &[
         "local/src/sender.rs",
         "the queue transport of the local host; clouds get theirs with the bindings feature",
     ),
+    ("local/src/table.rs", "the table transport of the local host, as sender.rs is for queues"),
     (
         "local/src/table.rs",
         "the table transport of the local host; clouds get theirs with the bindings feature",

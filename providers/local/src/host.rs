@@ -363,12 +363,8 @@ impl One {
 }
 
 impl Host for One {
-    fn http_as<'a>(&'a self, id: &'a str, request: Request<Bytes>) -> BoxFuture<'a, Result<Response<Bytes>>> {
-        Box::pin(async move {
-            let answer = self.wire.http(&request, self.call(id)).await.map_err(|lost| lost.error)?;
-            let (parts, body) = answer.into_parts();
-            Ok(Response::from_parts(parts, body.collect().await.map_err(away)?))
-        })
+    fn http_as<'a>(&'a self, id: &'a str, request: Request<Bytes>) -> BoxFuture<'a, Result<Response<Body>>> {
+        Box::pin(async move { self.wire.http(&request, self.call(id)).await.map_err(|lost| lost.error) })
     }
 
     /// [`Delivery`] does not tell messages that are put aside from those that come again.
