@@ -56,10 +56,15 @@ impl<'a> Text<'a> {
         Ok(Cow::Owned(out))
     }
 
+    /// The room that [`Text::write`] needs.
+    pub(super) const fn room(self) -> usize {
+        self.raw.len() + WORD
+    }
+
     /// Writes what it says to a buffer and takes it off there.
     pub(super) fn write(self, out: &mut BytesMut) -> Result<Bytes> {
         out.clear();
-        out.resize(self.raw.len() + WORD, 0);
+        out.resize(self.room(), 0);
         let (from, to) = unescape(self.raw, out);
         out.truncate(to);
         if from == self.raw.len() { Ok(out.split().freeze()) } else { Err(HALF) }
@@ -129,6 +134,7 @@ fn unescape(raw: &[u8], out: &mut [u8]) -> (usize, usize) {
 }
 
 /// Reads one document from its start to its end. It is UTF-8, or what is read is not.
+#[derive(Clone)]
 pub(super) struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -303,6 +309,13 @@ impl<'a> Reader<'a> {
             item(self)?;
         }
         Ok(())
+    }
+
+    /// A reader that stands at the first value of the list that comes next.
+    pub(super) fn first(&self) -> Option<Self> {
+        let mut reader = self.clone();
+        reader.open(b'[', "expected a list").ok()?;
+        Some(reader)
     }
 
     /// Reads a value of any kind and lets it go.
