@@ -121,7 +121,8 @@ impl<'a> Wire<'a> {
         *request.uri_mut() = Uri::from_maybe_shared(self.target(origin)?).map_err(no_request)?;
         let mut headers = self.multi_value_headers.or(self.headers).unwrap_or_default();
         if let Some(value) = self.cookies.map(|list| cookies(list, payload)).transpose()?.flatten() {
-            headers.append(header::COOKIE, value);
+            // Some emulators send them among the headers too.
+            headers.insert(header::COOKIE, value);
         }
         *request.headers_mut() = headers;
         Ok(request)
