@@ -1,5 +1,6 @@
 //! The shape of the house: what ARCHITECTURE.md promises about the tree, held by tests.
 
+mod budgets;
 mod docs;
 mod trees;
 

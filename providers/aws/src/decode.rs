@@ -10,6 +10,7 @@ use xcloud_core::event::Batch;
 use xcloud_core::{Error, ErrorKind, Result};
 
 use self::json::{Fault, Text};
+use self::queue::Records;
 
 /// Which front an HTTP request came through: it decides the shape of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,8 +54,9 @@ pub fn event(payload: &Bytes, scratch: &mut Scratch) -> Result<Payload> {
         return Ok(Payload::Http(origin, wire.request(origin, payload)));
     }
     match wire.records {
-        Some(list) => queue::read(list, payload, scratch),
-        None => Ok(Payload::Raw(payload.clone())),
+        Some(Records::Sqs(records)) => queue::messages(records, payload, scratch),
+        Some(Records::Faulty(fault)) => Err(queue::undocumented(fault)),
+        Some(Records::Other) | None => Ok(Payload::Raw(payload.clone())),
     }
 }
 

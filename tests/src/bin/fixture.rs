@@ -1,5 +1,6 @@
 //! The app that the behaviour suites drive: a handler for each thing that can go right or wrong.
 
+use std::alloc::System;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context as TaskContext, Poll};
@@ -11,10 +12,14 @@ use axum::routing::get;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use xcloud::{
     App, BatchOutcome, Body, Context, Error, ErrorKind, Http, Json, Queue, Raw, Response, Result, Sender,
     State, Table, handler, table::Version,
 };
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 struct Shop {
     calls: AtomicU32,
@@ -89,6 +94,12 @@ async fn all_bytes(_request: Http) -> Vec<u8> {
 #[handler(http = "POST /bytes")]
 async fn echo_bytes(request: Http) -> Bytes {
     request.bytes().clone()
+}
+
+/// How many bytes the process has asked for since it began.
+#[handler(http = "POST /allocated")]
+async fn allocated(_request: Http) -> String {
+    ALLOCATOR.stats().bytes_allocated.to_string()
 }
 
 #[handler(http = "GET /panic")]
@@ -260,8 +271,9 @@ fn main() -> Result<()> {
         .route("/axum-panic", get(async || -> String { panic!("in the router") }));
     let mut app = App::init(open)
         .functions(xcloud::functions![
-            echo, hello, double, item, cookies, all_bytes, echo_bytes, panics, fails, teapot, slow, count,
-            send, write_row, read_row, delete_row, scan_rows, stream, traced, work, record, anything
+            echo, hello, allocated, double, item, cookies, all_bytes, echo_bytes, panics, fails, teapot,
+            slow, count, send, write_row, read_row, delete_row, scan_rows, stream, traced, work, record,
+            anything
         ])
         .http(router);
     if std::env::var_os("FIXTURE_SHUTDOWN").is_some() {
