@@ -105,6 +105,8 @@ pub(crate) enum Verb {
     Completions(Completions),
     /// Look whether this machine has what building and deploying need
     Doctor,
+    /// What was measured of calls: counts, errors, times, processor, memory
+    Metrics(Metrics),
     /// List the versions that are kept, and what each gets of the traffic
     Versions,
     /// Make an earlier version current: its code, environment, memory and timeouts
@@ -204,7 +206,7 @@ pub(crate) struct Dev {
     /// The cargo profile
     #[arg(long, value_name = "NAME", default_value = "dev")]
     pub profile: String,
-    /// Call the app through this cloud's wire: aws, azure, gcp or alibaba; -v shows every call
+    /// Call the app over this cloud's wire: aws, azure, gcp or alibaba; -v shows every call
     #[arg(long = "as", value_name = "CLOUD")]
     pub cloud: Option<String>,
 }
@@ -431,4 +433,14 @@ pub(crate) struct Traffic {
     /// Give everything back to the current version
     #[arg(long, conflicts_with = "promote")]
     pub abort: bool,
+}
+
+/// `xcloud metrics`
+#[derive(Debug, Group)]
+pub(crate) struct Metrics {
+    /// One function; all when absent
+    pub function: Option<String>,
+    /// Show so many single calls, the newest
+    #[arg(short = 'n', long, value_name = "CALLS", default_value_t = 10)]
+    pub invocations: usize,
 }

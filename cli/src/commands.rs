@@ -16,6 +16,7 @@ mod invoke;
 #[cfg(feature = "local")]
 mod local;
 mod logs;
+mod metrics;
 mod new;
 mod plan;
 mod queue;
@@ -62,6 +63,7 @@ pub(crate) async fn run(args: &Args, printer: &Printer) -> Result<Done> {
         Verb::Status => status::run(&project()?, args).await,
         #[cfg(feature = "local")]
         Verb::Local(options) => local::run(options.action).await,
+        Verb::Metrics(options) => metrics::run(&project()?, args, options, printer).await,
         Verb::Versions => versions::run(&project()?, args).await,
         Verb::Rollback(options) => rollback::run(&project()?, args, options, printer).await,
         Verb::Traffic(options) => traffic::run(&project()?, args, options).await,

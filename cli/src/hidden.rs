@@ -34,8 +34,9 @@ pub(crate) fn run() -> Option<ExitCode> {
 /// `<cloud> [--show] <program>`
 fn bridge(arguments: &[String]) -> Result<()> {
     let [cloud, options @ .., program] = arguments else { return Ok(()) };
-    let (cloud, _) = registry::host(cloud)?;
+    let own = registry::LOCAL;
+    let cloud = if cloud == own.name { own } else { registry::host(cloud)?.0 };
     let show = options.iter().any(|option| option == SHOW);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(xcloud_local::bridge::run(*cloud, Path::new(program), show))
+    runtime.block_on(xcloud_local::bridge::run(cloud, Path::new(program), show))
 }

@@ -22,22 +22,32 @@ pub(crate) const BRIDGE_VERB: &str = "__as";
 #[cfg(feature = "local")]
 pub(crate) const HOSTS: &[(Cloud, WireForm)] = &[
     #[cfg(feature = "aws")]
-    (cloud("aws", |l| Box::pin(xcloud_aws::host::start(l)), false), xcloud_aws::host::wire_form),
+    (
+        Cloud { one_call: true, ..cloud("aws", |l| Box::pin(xcloud_aws::host::start(l))) },
+        xcloud_aws::host::wire_form,
+    ),
     #[cfg(feature = "azure")]
-    (cloud("azure", |l| Box::pin(xcloud_azure::host::start(l)), true), xcloud_azure::host::wire_form),
+    (
+        Cloud { one_site: true, ..cloud("azure", |l| Box::pin(xcloud_azure::host::start(l))) },
+        xcloud_azure::host::wire_form,
+    ),
     #[cfg(feature = "gcp")]
-    (cloud("gcp", |l| Box::pin(xcloud_gcp::host::start(l)), false), xcloud_gcp::host::wire_form),
+    (cloud("gcp", |l| Box::pin(xcloud_gcp::host::start(l))), xcloud_gcp::host::wire_form),
     #[cfg(feature = "alibaba")]
-    (cloud("alibaba", |l| Box::pin(xcloud_alibaba::host::start(l)), false), xcloud_alibaba::host::wire_form),
+    (cloud("alibaba", |l| Box::pin(xcloud_alibaba::host::start(l))), xcloud_alibaba::host::wire_form),
 ];
+
+/// The local host behind itself: nothing changes, and every call can be seen.
+#[cfg(feature = "local")]
+pub(crate) const LOCAL: Cloud = cloud("local", |l| Box::pin(xcloud_local::host::start(l)));
 
 /// An event as a cloud writes it, of a call's id, a function and its queue.
 #[cfg(feature = "local")]
 pub(crate) type WireForm = fn(&str, &str, &str, Incoming) -> Result<String>;
 
 #[cfg(feature = "local")]
-const fn cloud(name: &'static str, start: Start, one_site: bool) -> Cloud {
-    Cloud { name, start, one_site }
+const fn cloud(name: &'static str, start: Start) -> Cloud {
+    Cloud { name, start, one_site: false, one_call: false }
 }
 
 /// The host of a cloud.

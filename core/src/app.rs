@@ -325,7 +325,7 @@ impl Program {
         let events = self.events.into_iter().filter(|e| serves(&e.name)).collect();
         #[cfg(feature = "tracing")]
         crate::log::tracing::install(&instance);
-        let cors = env::var(env::CORS).filter(|_| http).map(|json| Cors::parse(&json)).transpose()?;
+        let cors = env::var(env::CORS).filter(|_| http).map(|text| Cors::parse(&text)).transpose()?;
         let (dispatch, shutdown) = (self.start)(instance).await?;
         let shared = Shared {
             dispatch,

@@ -2,17 +2,19 @@
 //! <https://fetch.spec.whatwg.org/#http-cors-protocol>). It tells browsers who may read answers; it keeps nobody from
 //! sending requests.
 
+use std::fmt;
+
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, StatusCode};
-use serde::{Deserialize, Serialize};
 
 use crate::body::Body;
 use crate::error::{Error, ErrorKind, Result};
 use crate::outcome::{Response, error_response};
 
-/// What `[functions.http] cors` says; the deployer hands it over as JSON in [`crate::env::CORS`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// What `[functions.http] cors` says; the deployer hands it over in [`crate::env::CORS`], as it is displayed:
+/// `origins=https://a.example;methods=GET,PUT;credentials=true;max_age=600`. Not JSON: every function carries the
+/// reader, and this one is small.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cors {
     /// Who may read answers: `https://app.example`, or `*` alone for everyone.
     pub origins: Vec<String>,
@@ -44,16 +46,43 @@ impl Default for Cors {
 
 const ANY: &str = "*";
 
+impl fmt::Display for Cors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lists = [
+            ("origins", &self.origins),
+            ("methods", &self.methods),
+            ("headers", &self.headers),
+            ("expose", &self.expose),
+        ];
+        for (key, list) in lists {
+            write!(f, "{key}={};", list.join(","))?;
+        }
+        write!(f, "credentials={};max_age={}", self.credentials, self.max_age)
+    }
+}
+
 impl Cors {
-    /// Reads and checks what the deployer has set.
+    /// Reads what the deployer has set, which [`Cors::check`] has seen. Whoever is not named may not read.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] with what is wrong.
-    pub fn parse(json: &str) -> Result<Self> {
-        let cors: Self = serde_json::from_str(json)
-            .map_err(|e| Error::new(ErrorKind::Config, format!("{}: {e}", crate::env::CORS)).caused_by(e))?;
-        cors.check().map_err(|why| Error::new(ErrorKind::Config, format!("{}: {why}", crate::env::CORS)))?;
-        Ok(cors)
+    pub fn parse(text: &str) -> Result<Self> {
+        let wrong = |what: &str| Error::new(ErrorKind::Config, format!("{}: {what}", crate::env::CORS));
+        let mut cors = Self::default();
+        for pair in text.split(';').filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let list = || value.split(',').filter(|item| !item.is_empty()).map(str::to_owned).collect();
+            match key {
+                "origins" => cors.origins = list(),
+                "methods" => cors.methods = list(),
+                "headers" => cors.headers = list(),
+                "expose" => cors.expose = list(),
+                "credentials" => cors.credentials = value == "true",
+                "max_age" => cors.max_age = value.parse().map_err(|_| wrong("`max_age` is no number"))?,
+                _ => return Err(wrong(&format!("unknown key `{key}`"))),
+            }
+        }
+        if cors.origins.is_empty() { Err(wrong("`origins` is missing")) } else { Ok(cors) }
     }
 
     /// Whether browsers would take it.
@@ -121,21 +150,19 @@ impl Cors {
         *response.status_mut() = StatusCode::NO_CONTENT;
         let out = response.headers_mut();
         self.grant(out, origin);
-        let wanted = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
-        let names = match wanted {
-            Some(names) if self.headers.iter().any(|name| name == ANY) => {
-                out.append(header::VARY, HeaderValue::from_static("access-control-request-headers"));
-                Some(names)
+        let mut set = |name: HeaderName, value: Option<HeaderValue>| {
+            if let Some(value) = value {
+                out.append(name, value);
             }
-            _ => list(&self.headers),
         };
-        for (name, value) in [
-            (header::ACCESS_CONTROL_ALLOW_METHODS, list(&self.methods)),
-            (header::ACCESS_CONTROL_ALLOW_HEADERS, names),
-            (header::ACCESS_CONTROL_MAX_AGE, Some(HeaderValue::from(self.max_age))),
-        ] {
-            out.extend(value.map(|value| (name, value)));
+        let mut names = list(&self.headers);
+        if self.headers.iter().any(|name| name == ANY) {
+            set(header::VARY, Some(HeaderValue::from_static("access-control-request-headers")));
+            names = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
         }
+        set(header::ACCESS_CONTROL_ALLOW_METHODS, list(&self.methods));
+        set(header::ACCESS_CONTROL_ALLOW_HEADERS, names);
+        set(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::try_from(self.max_age.to_string()).ok());
         Some(response)
     }
 
@@ -148,8 +175,9 @@ impl Cors {
         match origin {
             Some(origin) => {
                 self.grant(headers, origin);
-                headers
-                    .extend(list(&self.expose).map(|names| (header::ACCESS_CONTROL_EXPOSE_HEADERS, names)));
+                if let Some(names) = list(&self.expose) {
+                    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, names);
+                }
             }
             None => self.vary(headers),
         }
@@ -298,8 +326,38 @@ mod tests {
         wrong(Cors { methods: vec!["get".to_owned()], ..cors(&["*"]) }, "`get`");
         wrong(Cors { methods: vec!["A B".to_owned()], ..cors(&["*"]) }, "`A B`");
         wrong(Cors { headers: vec!["a b".to_owned()], ..cors(&["*"]) }, "`a b`");
-        assert_eq!(Cors::parse("{").unwrap_err().kind(), ErrorKind::Config);
-        let json = serde_json::to_string(&cors(&["https://[::1]:8080"])).unwrap();
-        assert_eq!(Cors::parse(&json).unwrap(), cors(&["https://[::1]:8080"]));
+    }
+
+    #[test]
+    fn what_is_displayed_is_read_back() {
+        let every = Cors {
+            methods: vec!["GET".to_owned()],
+            headers: Vec::new(),
+            expose: vec!["etag".to_owned(), "x-total".to_owned()],
+            credentials: true,
+            max_age: 0,
+            ..cors(&["https://[::1]:8080", "https://a.example"])
+        };
+        for cors in [every, cors(&["*"])] {
+            assert_eq!(Cors::parse(&cors.to_string()).unwrap(), cors);
+        }
+        for wrong in ["", "origins=", "methods=GET", "origins=*;max_age=x", "origins=*;what=1", "{}"] {
+            assert_eq!(Cors::parse(wrong).unwrap_err().kind(), ErrorKind::Config, "{wrong}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_setting_and_no_request_makes_it_panic(text in "(origins=|[*;,=a-z:/]|\\PC){0,40}", origin in "\\PC{0,20}") {
+            let named = || Cors { origins: vec![text.clone()], methods: vec![text.clone()], ..Cors::default() };
+            let cors = Cors::parse(&text).unwrap_or_else(|_| named());
+            let Ok(value) = HeaderValue::try_from(origin) else { return Ok(()) };
+            let mut request = Request::options("/").body(()).unwrap();
+            request.headers_mut().insert("origin", value.clone());
+            request.headers_mut().insert("access-control-request-method", value);
+            let allowed = cors.allowed(request.headers());
+            proptest::prop_assert!(cors.preflight(&request).is_some());
+            cors.mark(request.headers_mut(), allowed);
+        }
     }
 }

@@ -12,7 +12,7 @@ pub const TIMEOUT: &str = "XCLOUD_TIMEOUT";
 pub const HTTP_STREAM: &str = "XCLOUD_HTTP_STREAM";
 /// The largest request body in bytes; default [`MAX_BODY_DEFAULT`].
 pub const MAX_BODY: &str = "XCLOUD_MAX_BODY";
-/// Which browsers' scripts may read HTTP answers: [`crate::cors::Cors`] as JSON. Set by the deployer from `cors`.
+/// Which browsers' scripts may read HTTP answers: [`crate::cors::Cors`] as it is displayed. Set by the deployer from `cors`.
 pub const CORS: &str = "XCLOUD_CORS";
 /// What a queue's name is bound to: `XCLOUD_QUEUE_<NAME>=<scheme>:…`, the name in capitals, `-` as `_`.
 pub const QUEUE_PREFIX: &str = "XCLOUD_QUEUE_";

@@ -21,6 +21,7 @@ behaviours![
     a_panic_in_a_mounted_router_is_500,
     past_the_deadline_is_504_and_the_instance_lives_on,
     sending_to_an_unbound_queue_is_503,
+    using_an_unbound_table_is_503,
     a_broken_stream_is_noticed_and_the_instance_lives_on,
 ];
 
@@ -134,6 +135,18 @@ async fn sending_to_an_unbound_queue_is_503(room: Room) -> Result<(), Failed> {
     same!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "status");
     ensure!(
         text(&answer).contains("XCLOUD_QUEUE_NOWHERE"),
+        "the answer does not say what to set: {}",
+        text(&answer)
+    );
+    Ok(())
+}
+
+async fn using_an_unbound_table_is_503(room: Room) -> Result<(), Failed> {
+    let host = kit::http(room).await?;
+    let answer = get(&*host, "/rows/a").await?;
+    same!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "status");
+    ensure!(
+        text(&answer).contains("XCLOUD_TABLE_ROWS"),
         "the answer does not say what to set: {}",
         text(&answer)
     );

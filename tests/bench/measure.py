@@ -7,7 +7,8 @@ and strace; `--build` and `--host` say what else they take. docs/performance.md 
 """
 import argparse, json, os, platform, resource, shutil, statistics, subprocess, sys, tempfile
 
-import events
+sys.dont_write_bytecode = True
+import events, host
 from subjects import CALLGRIND, HERE, Strace, anchor, collected, invoked, ours, peak_memory, requested
 
 TOTAL = b"total_cents"
@@ -44,7 +45,7 @@ HTTP = [
     ("crates", "crates in the tree", None, None),
 ]
 # Not ratios: what a figure of ours may be.
-LIMITS = {"syscalls_2k": (8, 4), "connections": (1, 1)}
+LIMITS = {"syscalls_2k": (8, 4), "connections": (1, 1)} | host.LIMITS
 
 
 def instructions(run, few, many):
@@ -140,13 +141,15 @@ def table(title, rows, found):
     """Prints a table and gives what was missed."""
     names = list(found)
     missed = []
-    print(f"\n{title}\n{'':46}" + "".join(f"{name:>22}" for name in names) + f"{'ratio':>8}  hold  reach")
+    widths = [max(len(name), 11) + 3 for name in names]
+    heads = "".join(f"{name:>{width}}" for name, width in zip(names, widths))
+    print(f"\n{title}\n{'':46}{heads}{'ratio':>8}  hold  reach")
     for key, what, hold, reach in rows:
         values = [found[name].get(key) for name in names]
         if values[0] is None:
             continue
         ratio = values[0] / values[1] if values[1] else None
-        shown = "".join(f"{'' if v is None else f'{v:,.2f}' if v < 100 else f'{v:,.0f}':>22}" for v in values)
+        shown = "".join(f"{number(value):>{width}}" for value, width in zip(values, widths))
         limit, wish = LIMITS.get(key, (hold, reach))
         held = limit is None or (values[0] if key in LIMITS else ratio or 0) <= limit
         if not held:
@@ -156,13 +159,20 @@ def table(title, rows, found):
     return missed
 
 
+def number(value):
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:,.2f}"
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--json", metavar="FILE", help="write every figure there too")
-    arguments.add_argument("--only", choices=["lambda", "http"], help="one half")
+    arguments.add_argument("--only", choices=["lambda", "http", "host"], help="one part")
     arguments.add_argument("--kinds", default="2k,100k,sqs10", help="Lambda events, a comma list")
     arguments.add_argument("--rounds", type=int, default=15, help="starts of each program (0: none)")
     arguments.add_argument("--build", action="store_true", help="also clean builds: minutes")
+    arguments.add_argument("--host", action="store_true", help="also the local host beside cargo lambda watch: needs wrk, and pip once")
     options = arguments.parse_args()
     for tool in ("valgrind", "strace"):
         if not shutil.which(tool):
@@ -170,7 +180,7 @@ def main():
     kinds = options.kinds.split(",")
     mine = ours()
     missed, record = [], {"machine": platform.platform(), "processor": processor(), "processors": os.cpu_count()}
-    if options.only != "http":
+    if options.only in (None, "lambda"):
         official, mounted = anchor("lambda"), anchor("lambda-axum")
         queues = os.path.join(os.path.dirname(official), "lambda-sqs")
         subjects = {
@@ -189,12 +199,16 @@ def main():
                 found[name]["build_cpu_s"] = build_seconds(plain_build, package)
         missed += table("Lambda", LAMBDA, found)
         record["lambda"] = found
-    if options.only != "lambda":
+    if options.only in (None, "http"):
         server = anchor("axum-server")
         found = {"xcloud": http_figures(mine, {"XCLOUD_PLATFORM": "http"}), "axum": http_figures(server, {})}
         sizes(found, {"xcloud": "ours", "axum": "axum-server"}, {"xcloud": mine, "axum": server})
         missed += table("HTTP", HTTP, found)
         record["http"] = found
+    if options.host or options.only == "host":
+        found = host.figures(mine, anchor("lambda"))
+        missed += table("A request through a local host", host.ROWS, found)
+        record["host"] = found
     if options.json:
         with open(options.json, "w") as file:
             json.dump(record, file, indent=2)

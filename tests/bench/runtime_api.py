@@ -33,6 +33,9 @@ class RuntimeApi:
             for key, _ in self.selector.select():
                 if key.data is None:
                     peer, _ = self.listener.accept()
+                    if not self.open:
+                        peer.close()
+                        return
                     peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     self.connections += 1
                     self.selector.register(peer, selectors.EVENT_READ, bytearray())

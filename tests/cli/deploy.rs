@@ -30,14 +30,19 @@ impl Drop for Home {
     }
 }
 
-/// Status and body of a `POST /orders`, on a socket of our own.
+/// Status and body of a `POST /orders`.
 pub(crate) fn order(url: &str, content_type: &str, body: &str) -> (u16, Value) {
+    post(url, "/orders", content_type, body)
+}
+
+/// Status and body of a `POST`, on a socket of our own.
+pub(crate) fn post(url: &str, path: &str, content_type: &str, body: &str) -> (u16, Value) {
     let address = url.strip_prefix("http://").expect("an http URL");
     let mut stream = TcpStream::connect(address).expect("the app listens");
     stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout can be set");
     write!(
         stream,
-        "POST /orders HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\r\n{body}",
+        "POST {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     )
     .expect("the request can be sent");

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::deploy::{good, order};
+use crate::deploy::{good, order, post};
 use crate::{program, root, scratch};
 
 /// A first build compiles every dependency.
@@ -209,6 +209,15 @@ fn what_is_saved_is_served_and_a_mistake_is_not() {
     assert!(last.starts_with("three "), "{last}");
     dev.log("three worked on 1");
 
+    // What is saved while a build is on its way is what is served.
+    save(&directory, "\"three\"", "\"four\"");
+    dev.event("building");
+    save(&directory, "\"four\"", "\"three\"");
+    dev.event("saved");
+    dev.wait("the last save", |event| ["served", "unchanged"].iter().any(|name| event["event"] == *name));
+    let last = get(&url, "/text");
+    assert!(last.starts_with("three "), "{last}");
+
     let (code, events) = dev.interrupt();
     assert_eq!(code, Some(0), "{events:#?}");
     assert_eq!(events.last().expect("an end")["message"], "stopped");
@@ -220,8 +229,15 @@ fn what_is_saved_is_served_and_a_mistake_is_not() {
 
 /// The next session has the same port; a second one at the same time is refused, and so is a port that is taken.
 fn again(directory: &Path, url: &str) {
-    let mut dev = Dev::start(directory, &[]);
+    let mut dev = Dev::start(directory, &["-v"]);
     assert_eq!(self::url(&dev.event("served")), url);
+    get(url, "/text");
+    let call = |dev: &mut Dev, way: &str, text: &str| {
+        let line = dev.log(&format!("\"way\":\"{way}\""));
+        assert!(line["line"].as_str().is_some_and(|line| line.contains(text)), "{line}");
+    };
+    call(&mut dev, "in", "GET /text");
+    call(&mut dev, "out", "200 OK");
     let run = |arguments: &[&str]| {
         let mut command = Command::new(program());
         let output =
@@ -235,6 +251,43 @@ fn again(directory: &Path, url: &str) {
     let port = taken.local_addr().expect("an address").port().to_string();
     let (code, stderr) = run(&["--port", &port]);
     assert!(code == Some(2) && stderr.contains(&format!("cannot listen on port {port}")), "{stderr}");
+}
+
+/// What the README tells a newcomer to do.
+#[test]
+fn a_new_app_is_served_and_the_next_request_has_what_was_edited() {
+    let home = scratch("newcomer");
+    let place = home.display().to_string();
+    let output = crate::xcloud(&home, &["-C", &place, "new", "demo"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let demo = home.join("demo");
+    std::fs::copy(root().join("examples/Cargo.lock"), demo.join("Cargo.lock")).expect("it can be copied");
+    let mut dev = Dev::start(&demo, &[]);
+    let url = url(&dev.event("served"));
+    let greet = || post(&url, "/greet", "application/json", r#"{"name":"ada"}"#);
+    assert_eq!(greet(), (200, json!({ "message": "Hello, ada!" })));
+    save(&demo, "Hello, {name}!\") })", "Good day, {name}!\") })");
+    let seconds = dev.event("served")["seconds"].as_f64();
+    assert_eq!(greet(), (200, json!({ "message": "Good day, ada!" })));
+    assert!(seconds.is_some_and(|seconds| seconds > 0.0), "the time from the save to the service");
+    assert_eq!(dev.interrupt().0, Some(0));
+}
+
+/// As on Lambda: an instance has one call at a time, the next one gets another instance.
+#[test]
+fn as_aws_calls_at_once_have_instances_of_their_own() {
+    let directory = app("dev-aws", MAIN);
+    let mut dev = Dev::start(&directory, &["--as", "aws"]);
+    let url = url(&dev.event("served"));
+    let file = format!("xcloud-dev-aws-{}", std::process::id());
+    let (asked, path) = (url.clone(), format!("/until/{file}"));
+    let waiting = std::thread::spawn(move || get(&asked, &path));
+    dev.log("waiting");
+    assert!(get(&url, "/text").starts_with("one "), "a second call does not wait for the first");
+    std::fs::write(std::env::temp_dir().join(&file), "").expect("it can be written");
+    assert_eq!(waiting.join().expect("an answer"), "one");
+    std::fs::remove_file(std::env::temp_dir().join(&file)).expect("it can be removed");
+    assert_eq!(dev.interrupt().0, Some(0));
 }
 
 /// The wire is the cloud's, the receipt is not.

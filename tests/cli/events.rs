@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::durability::Deployed;
+use crate::fixture::Deployed;
 use crate::faults::{host, kill};
 
 /// What a handler saw, once it saw so many.

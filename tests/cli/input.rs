@@ -19,8 +19,8 @@ fn a_verb_that_is_not_there_is_absent_and_exits_2() {
     let (code, help, _) = run(&home, &["--help"]);
     assert_eq!(code, Some(0));
     for verb in [
-        "build", "describe", "plan", "deploy", "dev", "invoke", "logs", "status", "versions", "rollback",
-        "traffic", "destroy",
+        "build", "describe", "plan", "deploy", "dev", "invoke", "logs", "metrics", "status", "versions",
+        "rollback", "traffic", "destroy",
     ] {
         assert!(help.contains(&format!("  {verb}")), "{verb} is not in {help}");
     }

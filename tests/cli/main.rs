@@ -8,12 +8,16 @@ mod doctor;
 mod durability;
 mod events;
 mod faults;
+mod fixture;
 mod input;
+mod limits;
+mod load;
 mod operate;
 mod packages;
 mod scaffold;
 mod scale;
 mod schema;
+mod storage;
 mod tenant;
 mod versions;
 

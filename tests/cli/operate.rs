@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::durability::Deployed;
 use crate::faults::{host, kill};
+use crate::fixture::Deployed;
 use crate::{data, program, scratch, xcloud};
 
 /// A running `xcloud logs -f -o json`.

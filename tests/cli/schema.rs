@@ -30,12 +30,14 @@ const GOOD: [&str; 10] = [
     "[functions.any-name]\nbatch = 1\nconcurrency = 80\nmin_instances = 0",
     "[functions]",
     "[providers.gcp]\nproject = \"p\"",
-    "[providers.local]",
+    "[providers.local]\ndurability = \"fsync\"\nidle_timeout = \"5m\"",
     "[stages.prod]\nprotect = true\nfunctions.http.timeout = \"5s\"",
     "[budget]\nbinary = \"2.5MB\"\ninit = \"20ms\"",
     "[budget]\nbinary = \"900KB\"",
 ];
-const BAD: [&str; 28] = [
+const BAD: [&str; 30] = [
+    "[providers.local]\ndurability = \"never\"",
+    "[providers.local]\nidle_timeout = \"5\"",
     "[functions.http]\ncors = { origin = [\"*\"] }",
     "[functions.http]\ncors = { origins = \"*\" }",
     "x = 1",

@@ -1,6 +1,7 @@
-//! Against programs of others: AWS's Runtime Interface Emulator, Google's functions-framework, the events that
-//! `aws_lambda_events` keeps.
+//! Against programs of others: AWS's Runtime Interface Emulator, `cargo lambda watch`, Google's functions-framework, the
+//! events that `aws_lambda_events` keeps.
 
+mod cargo_lambda;
 mod functions_framework;
 mod lambda_events;
 mod rie;
@@ -23,20 +24,35 @@ impl Drop for Running {
     }
 }
 
-/// Status and body of one HTTP/1.0 request: the answer ends with the connection.
+/// Status and body of a `POST`.
 fn post(port: u16, path: &str, headers: &[(&str, &str)], body: &[u8]) -> std::io::Result<(u16, String)> {
+    let (head, body) = ask(port, "POST", path, headers, body)?;
+    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);
+    Ok((status, String::from_utf8_lossy(&body).into_owned()))
+}
+
+/// Head and body of the answer to one HTTP/1.0 request: it ends with the connection.
+fn ask(
+    port: u16,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> std::io::Result<(String, Vec<u8>)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     let headers: String = headers.iter().map(|(n, v)| format!("{n}: {v}\r\n")).collect();
-    let head =
-        format!("POST {path} HTTP/1.0\r\nhost: localhost\r\n{headers}content-length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "{method} {path} HTTP/1.0\r\nhost: localhost\r\n{headers}content-length: {}\r\n\r\n",
+        body.len()
+    );
     stream.write_all(head.as_bytes())?;
     stream.write_all(body)?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    let status = answer.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);
-    Ok((status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()))
+    let end = answer.windows(4).position(|w| w == b"\r\n\r\n").unwrap_or(answer.len());
+    let body = answer.get(end + 4..).unwrap_or_default().to_vec();
+    Ok((String::from_utf8_lossy(&answer[..end]).into_owned(), body))
 }
 
 /// Waits for a port to be listened on.
@@ -54,7 +70,8 @@ fn listens(port: u16) -> Result<(), String> {
 type Run = fn() -> Result<(), String>;
 
 fn main() -> ExitCode {
-    let trials: [(&str, Run); 7] = [
+    let trials: [(&str, Run); 8] = [
+        ("cargo_lambda::watch", cargo_lambda::watch),
         ("rie::classic", rie::classic),
         ("rie::managed", rie::managed),
         ("rie::streams", rie::streams),

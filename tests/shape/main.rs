@@ -1,5 +1,6 @@
 //! The shape of the house: what ARCHITECTURE.md promises about the tree, held by tests.
 
+mod budgets;
 mod docs;
 mod trees;
 
@@ -33,6 +34,11 @@ const EXTRA: &[(&str, &str)] = &[
     (
         "local/src/sender.rs",
         "the queue transport of the local host; clouds get theirs with the bindings feature",
+    ),
+    ("local/src/table.rs", "the table transport of the local host, as sender.rs is for queues"),
+    (
+        "local/src/table.rs",
+        "the table transport of the local host; clouds get theirs with the bindings feature",
     ),
     (
         "local/src/bridge.rs",

@@ -2,6 +2,7 @@
 
 pub mod parity;
 pub mod rooms;
+pub mod runtime_api;
 pub mod tools;
 
 /// The root of the repository.

@@ -73,6 +73,24 @@ pub fn rie() -> Result<PathBuf, Skip> {
     Ok(folder.join(name))
 }
 
+/// `cargo-lambda` 1.9.2 out of its wheel, without the compiler that the package asks for.
+///
+/// # Errors
+/// When it cannot be fetched.
+pub fn cargo_lambda() -> Result<PathBuf, Skip> {
+    let folder = once("cargo-lambda-1.9.2", |part| {
+        let mut pip = Command::new("python3");
+        pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "cargo-lambda==1.9.2", "--dest"])
+            .arg(part);
+        run(&mut pip)?;
+        let script = "import sys,zipfile,glob,os\nd=sys.argv[1]\nw=glob.glob(d+'/*.whl')[0]\nz=zipfile.ZipFile(w)\n\
+            n=next(n for n in z.namelist() if n.endswith('/scripts/cargo-lambda'))\np=d+'/cargo-lambda'\n\
+            open(p,'wb').write(z.read(n))\nos.chmod(p,0o755)\nos.remove(w)";
+        run(Command::new("python3").args(["-c", script]).arg(part)).map(drop)
+    })?;
+    Ok(folder.join("cargo-lambda"))
+}
+
 /// A PyPI package in an environment of its own; gives the folder of its programs.
 ///
 /// # Errors

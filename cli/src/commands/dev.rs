@@ -33,7 +33,7 @@ use crate::{exit, hidden, registry};
 /// Below the ports of deployed apps.
 const PORTS: std::ops::RangeInclusive<u16> = 8600..=8699;
 /// How long a log line may wait to be seen.
-const LOOK: Duration = Duration::from_millis(50);
+const LOOK: Duration = Duration::from_millis(80);
 
 /// Serves until Ctrl-C.
 pub(super) async fn run(
@@ -223,7 +223,12 @@ impl Session<'_> {
         self.show.news("building", &format!("building, profile {profile}"), json!({ "profile": profile }));
         let program = Building::start(&project, profile, self.show.color())?.done().await?.path;
         let said = xcloud_serve::host::describe(&program).await?;
-        let spec = resolve(said, &project.manifest, &self.args.global.stage)?;
+        let mut spec = resolve(said, &project.manifest, &self.args.global.stage)?;
+        if let Some(cloud) = &self.options.cloud
+            && registry::host(cloud)?.0.one_call
+        {
+            spec.functions.iter_mut().for_each(|function| function.settings.concurrency = Some(1));
+        }
         let file = std::fs::metadata(&program)?;
         Ok(Serves { file: (file.ino(), file.modified().ok()), program, spec })
     }
@@ -248,14 +253,17 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// What stands between the host and the program: this same program, as a cloud.
+    /// What stands between the host and the program: this same program, as a cloud, or as itself to show every call.
     fn through(&self) -> Result<Vec<String>> {
-        let Some(cloud) = &self.options.cloud else { return Ok(Vec::new()) };
+        let show = self.args.global.verbose > 0;
+        let cloud = match &self.options.cloud {
+            Some(cloud) => cloud.clone(),
+            None if show => registry::LOCAL.name.to_owned(),
+            None => return Ok(Vec::new()),
+        };
         let own = std::env::current_exe()?.display().to_string();
-        let mut command = vec![own, registry::BRIDGE_VERB.to_owned(), cloud.clone()];
-        if self.args.global.verbose > 0 {
-            command.push(hidden::SHOW.to_owned());
-        }
+        let mut command = vec![own, registry::BRIDGE_VERB.to_owned(), cloud];
+        command.extend(show.then(|| hidden::SHOW.to_owned()));
         Ok(command)
     }
 

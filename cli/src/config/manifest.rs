@@ -199,7 +199,7 @@ fn providers(table: &Table<'_>) -> Result<Local> {
 fn local(table: &Table<'_>) -> Result<Local> {
     let known = |text: &str| ["process", "fsync"].contains(&text).then(|| text.to_owned());
     let durability = table.parsed("durability", "\"process\" or \"fsync\"", known)?;
-    Ok((durability, table.parsed("idle_timeout", "a time like \"60s\" or \"5m\"", seconds)?))
+    Ok((durability, table.parsed("idle_timeout", TIME, seconds)?))
 }
 
 fn texts(table: &Table<'_>, keys: &[&'static str]) -> Result<()> {

@@ -78,7 +78,7 @@ fn cors(function: &FunctionSpec, table: &FunctionTable, place: &str) -> Result<O
         let message = format!("{place}: `cors` is for HTTP, `{}` is not called so", function.name);
         return Err(Error::new(ErrorKind::Config, message));
     }
-    Ok(Some(serde_json::to_string(cors)?))
+    Ok(Some(cors.to_string()))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 pub mod check;
 pub mod engine;
 pub mod events;
+pub mod metrics;
 pub mod operate;
 pub mod package;
 pub mod plan;
@@ -12,6 +13,7 @@ pub mod queues;
 pub mod versions;
 
 pub use self::events::{Emit, Emitted, Events};
+pub use self::metrics::{Metrics, MetricsQuery};
 pub use self::operate::{Invoke, Invoked, LogLine, LogQuery, Operate, Status, Take};
 pub use self::plan::{Action, Change, FieldChange, Plan, Resource};
 pub use self::provider::{

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use xcloud_core::Result;
 
+use crate::metrics::{Metrics, MetricsQuery};
 use crate::provider::Stage;
 use crate::versions::{Rollback, Traffic, Version};
 
@@ -148,4 +149,10 @@ pub trait Operate: Send + Sync {
     /// changed then.
     async fn traffic(&self, stage: &Stage, function: Option<&str>, traffic: &Traffic)
     -> Result<Vec<Version>>;
+
+    /// What was measured of calls.
+    ///
+    /// # Errors
+    /// When there is no such function or the provider cannot be asked.
+    async fn metrics(&self, stage: &Stage, query: &MetricsQuery) -> Result<Metrics>;
 }

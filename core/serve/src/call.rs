@@ -40,7 +40,8 @@ async fn http_across(
         return answer;
     }
     let origin = cors.allowed(request.headers());
-    let mut response = http_before(service, request, parts).await;
+    // Boxed, so that it is compiled once.
+    let mut response = Box::pin(http_before(service, request, parts)).await;
     cors.mark(response.headers_mut(), origin);
     response
 }

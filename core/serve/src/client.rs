@@ -41,6 +41,8 @@ pub struct Client {
     host: String,
     stream: Option<Stream>,
     read: BytesMut,
+    /// The largest answer so far.
+    room: usize,
 }
 
 /// Whether a request may be sent again on a new connection, when the peer has closed the old one meanwhile.
@@ -112,7 +114,7 @@ impl Client {
             Address::Tcp { host, port } => format!("{host}:{port}"),
             Address::Unix(_) => "localhost".to_owned(),
         };
-        Self { address, host, stream: None, read: BytesMut::new() }
+        Self { address, host, stream: None, read: BytesMut::new(), room: READ }
     }
 
     /// Sends a request and reads the whole answer. A `GET` on a connection that the peer has closed meanwhile is
@@ -193,8 +195,10 @@ impl Client {
             None => self.connect().await?,
         };
         write(&mut stream, head, body).await?;
-        // Where nobody holds the last answer any more, this takes its room back.
-        self.read.reserve(READ);
+        // Where nobody holds the last answer any more, its room is used again, from the start.
+        if !self.read.try_reclaim(self.room) {
+            self.read.reserve(READ);
+        }
         let head = self.head(&mut stream).await?;
         let reply = self.reply(&mut stream, head).await?;
         if !reply.1 && self.read.is_empty() {
@@ -245,6 +249,7 @@ impl Client {
             limit(length)?;
             // Before the head is taken off: then the buffer has one owner, and grows where it is or not at all.
             self.need(stream, end + length).await?;
+            self.room = self.room.max(end + length);
         }
         let headers = Headers { head: self.read.split_to(end).freeze(), spans };
         let body = match length {

@@ -11,10 +11,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::process::Command;
 use xcloud_core::event::{Batch, Record};
-use xcloud_core::{BoxFuture, Error, ErrorKind, Result};
+use xcloud_core::{Body, BoxFuture, Error, ErrorKind, Result};
 
 pub use self::process::Process;
-pub use self::wire::{Address, Tap, Way, body_text, forward, request_text, response_text, strip_hop};
+pub use self::wire::{
+    Address, Tap, Way, body_text, collect, forward, request_text, response_text, stream, strip_hop,
+};
 use crate::parts::request_id;
 
 /// How a host starts the function's process.
@@ -59,12 +61,12 @@ pub enum Delivery {
 /// gives an instance one call at a time lets the others wait.
 pub trait Host: Send + Sync {
     /// Sends a request as the platform's HTTP front would, and returns what its client would see. Where the platform
-    /// tells the function the call's id, it is this one.
+    /// tells the function the call's id, it is this one. The body comes as it is sent, where the platform passes it on so.
     fn http_as<'a>(
         &'a self,
         id: &'a str,
         request: http::Request<Bytes>,
-    ) -> BoxFuture<'a, Result<http::Response<Bytes>>>;
+    ) -> BoxFuture<'a, Result<http::Response<Body>>>;
 
     /// Delivers messages of a queue to the function with this cloud name.
     fn queue_as<'a>(
@@ -109,9 +111,9 @@ pub trait Host: Send + Sync {
     /// Ends the process the way the platform does.
     fn stop(&self) -> BoxFuture<'_, Result<ExitStatus>>;
 
-    /// [`Host::http_as`] with a new id.
+    /// [`Host::http_as`] with a new id, and the whole body.
     fn http(&self, request: http::Request<Bytes>) -> BoxFuture<'_, Result<http::Response<Bytes>>> {
-        Box::pin(async move { self.http_as(&request_id(), request).await })
+        Box::pin(async move { collect(self.http_as(&request_id(), request).await?).await })
     }
 
     /// [`Host::queue_as`] with a new id.
@@ -169,10 +171,10 @@ where
         if ended.is_some() || Instant::now() > end {
             let what =
                 ended.map_or_else(|| format!("not ready within {limit:?}"), |s| format!("it ended: {s}"));
-            return Err(Error::unavailable(format!(
-                "the function's process: {what}; it wrote: {}",
-                process.output()
-            )));
+            // It may have written to where this process writes.
+            let wrote = Some(process.output()).filter(|output| !output.is_empty());
+            let wrote = wrote.map(|output| format!("; it wrote: {output}")).unwrap_or_default();
+            return Err(Error::unavailable(format!("the function's process: {what}{wrote}")));
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

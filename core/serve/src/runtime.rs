@@ -26,9 +26,10 @@ pub fn block_on(concurrency: Concurrency, future: impl Future<Output = Result<()
 
 #[inline(never)]
 fn enter(concurrency: Concurrency, future: Pin<Box<dyn Future<Output = Result<()>> + '_>>) -> Result<()> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // Asked only where it matters: it reads files, as much work as a call.
+    let several = || std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
     let mut builder = match concurrency {
-        Concurrency::Many if cores > 1 => tokio::runtime::Builder::new_multi_thread(),
+        Concurrency::Many if several() => tokio::runtime::Builder::new_multi_thread(),
         _ => tokio::runtime::Builder::new_current_thread(),
     };
     builder.enable_all().build()?.block_on(future)

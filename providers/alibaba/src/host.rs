@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use serde_json::{Value, json};
 use xcloud_core::event::{Batch, Incoming, RawMessage};
 use xcloud_core::text::rfc3339;
-use xcloud_core::{BoxFuture, Error, Result};
+use xcloud_core::{Body, BoxFuture, Error, Result};
 use xcloud_serve::host::{Address, Delivery, Host, Launch, Process, Tap, free_port, request_text, until};
 use xcloud_serve::parts::request_id;
 
@@ -122,9 +122,10 @@ fn strip(headers: &mut HeaderMap) {
 }
 
 impl Host for Instance {
-    fn http_as<'a>(&'a self, id: &'a str, request: Request<Bytes>) -> BoxFuture<'a, Result<Response<Bytes>>> {
+    fn http_as<'a>(&'a self, id: &'a str, request: Request<Bytes>) -> BoxFuture<'a, Result<Response<Body>>> {
         Box::pin(async move {
-            let mut answer = self.call(id, binding::HTTP_INVOKE, 0, request).await?;
+            let call = Call { id, control: binding::HTTP_INVOKE, retries: 0, timeout: self.timeout };
+            let mut answer = self.tap.pass(id, &self.address, stamp(&call, request)?).await?;
             strip(answer.headers_mut());
             Ok(answer)
         })

@@ -58,8 +58,11 @@ pub fn event(payload: &Bytes, scratch: &mut Scratch) -> Result<Payload> {
         return Ok(Payload::Http(origin, wire.request(origin, payload)));
     }
     match wire.records {
-        Some(list) => queue::read(list, payload, scratch),
-        None => Ok(records::read(payload)?.map_or_else(|| Payload::Raw(payload.clone()), Payload::Records)),
+        Some(queue::Records::Sqs(records)) => queue::messages(records, payload, scratch),
+        Some(queue::Records::Faulty(fault)) => Err(queue::undocumented(fault)),
+        Some(queue::Records::Other) | None => {
+            Ok(records::read(payload)?.map_or_else(|| Payload::Raw(payload.clone()), Payload::Records))
+        }
     }
 }
 

@@ -185,16 +185,17 @@ pub fn wire_form(id: &str, _: &str, queue: &str, event: Incoming) -> Result<Stri
 }
 
 impl Host for Lambda {
-    fn http_as<'a>(&'a self, id: &'a str, request: Request<Bytes>) -> BoxFuture<'a, Result<Response<Bytes>>> {
+    fn http_as<'a>(&'a self, id: &'a str, request: Request<Bytes>) -> BoxFuture<'a, Result<Response<Body>>> {
         Box::pin(async move {
             // What Lambda does not take, the gateway answers itself.
             if request.body().len() > binding::MAX_ANSWER {
-                return plain(StatusCode::PAYLOAD_TOO_LARGE, "Request Too Long");
+                return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, "Request Too Long")?.map(Body::from));
             }
-            match self.invoke(id, gateway(id, &request).to_string().into()).await? {
-                Ok(answer) => response(&answer),
-                Err(_) => plain(StatusCode::BAD_GATEWAY, "Internal Server Error"),
-            }
+            let answer = match self.invoke(id, gateway(id, &request).to_string().into()).await? {
+                Ok(answer) => response(&answer)?,
+                Err(_) => plain(StatusCode::BAD_GATEWAY, "Internal Server Error")?,
+            };
+            Ok(answer.map(Body::from))
         })
     }
 

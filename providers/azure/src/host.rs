@@ -13,7 +13,7 @@ use http::{HeaderValue, Method, Request, Response};
 use serde_json::Value;
 use xcloud_core::event::{Batch, Incoming, Record};
 use xcloud_core::spec::Spec;
-use xcloud_core::{BoxFuture, Error, ErrorKind, Result};
+use xcloud_core::{Body, BoxFuture, Error, ErrorKind, Result};
 use xcloud_serve::host::{
     Address, Delivery, Host, Launch, Process, Tap, describe, forward, free_port, request_text, until,
 };
@@ -121,8 +121,8 @@ pub fn wire_form(id: &str, function: &str, _: &str, event: Incoming) -> Result<S
 
 impl Host for Functions {
     /// Proxied: method, path, query, headers and body as they came, the host's own headers added.
-    fn http_as<'a>(&'a self, id: &'a str, request: Request<Bytes>) -> BoxFuture<'a, Result<Response<Bytes>>> {
-        Box::pin(async move { self.tap.forward(id, &self.address, stamp(id, request)?).await })
+    fn http_as<'a>(&'a self, id: &'a str, request: Request<Bytes>) -> BoxFuture<'a, Result<Response<Body>>> {
+        Box::pin(async move { self.tap.pass(id, &self.address, stamp(id, request)?).await })
     }
 
     fn queue_as<'a>(

@@ -13,7 +13,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::{Map, Value, json};
 use xcloud_core::event::{Batch, Incoming, Payload, RawMessage, Record};
 use xcloud_core::text::{base64_encode, rfc3339};
-use xcloud_core::{BoxFuture, Error, Result};
+use xcloud_core::{Body, BoxFuture, Error, Result};
 use xcloud_serve::host::{Address, Delivery, Host, Launch, Process, Tap, free_port, request_text, until};
 use xcloud_serve::parts::request_id;
 
@@ -107,8 +107,8 @@ fn acknowledges(status: StatusCode) -> bool {
 }
 
 impl Host for CloudRun {
-    fn http_as<'a>(&'a self, id: &'a str, request: Request<Bytes>) -> BoxFuture<'a, Result<Response<Bytes>>> {
-        Box::pin(async move { self.tap.forward(id, &self.address, front(id, request)?).await })
+    fn http_as<'a>(&'a self, id: &'a str, request: Request<Bytes>) -> BoxFuture<'a, Result<Response<Body>>> {
+        Box::pin(async move { self.tap.pass(id, &self.address, front(id, request)?).await })
     }
 
     /// Push has no batches: each message is a request of its own, in order here so that trials can tell.

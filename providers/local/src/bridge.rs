@@ -16,7 +16,7 @@ use xcloud_core::outcome::error_response;
 use xcloud_core::spec::{Spec, TriggerSpec};
 use xcloud_core::text::rfc3339;
 use xcloud_core::{BatchOutcome, Body, BoxFuture, Error, Outcome, Response, Result, env};
-use xcloud_serve::host::{Delivery, Host, Launch, Output, Tap, Way, describe, request_text, response_text};
+use xcloud_serve::host::{Delivery, Host, Launch, Output, Tap, Way, describe, request_text};
 use xcloud_serve::parts::{request_id, timeout};
 use xcloud_serve::{Listener, Server};
 
@@ -35,6 +35,8 @@ pub struct Cloud {
     pub start: Start,
     /// Whether one instance carries every function of an app.
     pub one_site: bool,
+    /// Whether an instance is given one call at a time: calls at once need instances of their own.
+    pub one_call: bool,
 }
 
 /// What a call needs.
@@ -134,18 +136,15 @@ impl Bridge {
     /// What the cloud's front has no answer for is a 502, as it is there.
     async fn http(&self, id: &str, request: Request<Bytes>) -> Response {
         self.tap.see(id, Way::In, || request_text(&request));
-        let answer = match self.host.http_as(id, request).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                let (parts, _) = error_response(&error).into_parts();
-                let body = json!({ "error": error.message() }).to_string();
-                let mut answer = http::Response::from_parts(parts, Bytes::from(body));
-                *answer.status_mut() = StatusCode::BAD_GATEWAY;
-                answer
-            }
-        };
-        self.tap.see(id, Way::Out, || response_text(&answer));
-        answer.map(Body::from)
+        let answered = async { self.tap.answer(id, self.host.http_as(id, request).await?).await };
+        answered.await.unwrap_or_else(|error| {
+            self.tap.see(id, Way::Out, || error.message().to_owned());
+            let body = json!({ "error": error.message() }).to_string();
+            let (parts, _) = error_response(&error).into_parts();
+            let mut answer = http::Response::from_parts(parts, Body::from(body));
+            *answer.status_mut() = StatusCode::BAD_GATEWAY;
+            answer
+        })
     }
 
     async fn queue(&self, id: &str, function: &str, batch: Batch) -> Outcome {

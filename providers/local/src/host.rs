@@ -3,36 +3,29 @@
 //! [`Wire`] is the platform itself: the host that `xcloud deploy` starts drives its processes with it. [`start`] adds
 //! what a test needs, without queues on disk, restarts or routing.
 
-use std::io::Read as _;
+mod connection;
+
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, Version, header};
+use http::{HeaderMap, Method, Request, Response, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming;
-use hyper::client::conn::http1::SendRequest;
-use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
 use xcloud_core::cloudevents;
 use xcloud_core::event::{Batch, RawMessage, Record, neutral};
 use xcloud_core::text::base64_encode;
 use xcloud_core::{Body, BoxFuture, Error, Result, env};
-use xcloud_serve::host::{Delivery, Host, Launch, Process, strip_hop, until};
+use xcloud_serve::host::{Delivery, Host, Launch, Process, until};
 use xcloud_serve::parts::request_id;
 
+use self::connection::{Broken, Connection, Idle, Received, Reply, Streamed};
 use crate::binding::{self, WireBatch, WireError, WireFailure, WireFailures, WireMessage, WireSettlement};
-use crate::decode;
 
-/// Connections kept for the next call.
-const IDLE: usize = 128;
-/// The process lets go of a connection that is idle for 30 s; one that it may be closing is not used.
-const FRESH: Duration = Duration::from_secs(15);
 /// An answer to an event holds ids and errors, or what a raw handler returned.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
 /// What a test's process may take to get ready.
@@ -61,12 +54,16 @@ pub enum Answer<T> {
 pub struct Wire {
     socket: PathBuf,
     token: String,
-    idle: Mutex<Vec<Idle>>,
+    idle: Idle,
 }
 
-struct Idle {
-    connection: SendRequest<Body>,
-    since: Instant,
+/// A request that did not get an answer.
+#[derive(Debug)]
+pub struct Lost {
+    /// What happened.
+    pub error: Error,
+    /// Whether the process may have begun to handle it. If not, it can be sent to another one.
+    pub begun: bool,
 }
 
 impl Wire {
@@ -78,7 +75,7 @@ impl Wire {
         let mut secret = [0; 32];
         std::fs::File::open("/dev/urandom")?.read_exact(&mut secret)?;
         let token = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { socket, token, idle: Mutex::default() })
+        Ok(Self { socket, token, idle: Idle::default() })
     }
 
     /// The environment that tells the process of it.
@@ -97,9 +94,9 @@ impl Wire {
 
     /// Whether the process takes connections: it does once its init is done.
     pub async fn is_ready(&self) -> bool {
-        match self.connect().await {
+        match Connection::open(&self.socket).await {
             Ok(connection) => {
-                self.give(connection);
+                self.idle.give(connection);
                 true
             }
             Err(_) => false,
@@ -107,31 +104,26 @@ impl Wire {
     }
 
     /// Passes a client's request on as the front does: headers of the host's and of one hop come off, the call's facts
-    /// go on. The guard is held until the answer's body has ended.
+    /// go on. A small answer is all there when this returns; of another one the body streams.
     ///
     /// # Errors
-    /// [`xcloud_core::ErrorKind::Unavailable`] when the process cannot be reached or breaks off.
-    pub async fn http(
-        &self,
-        request: Request<Body>,
-        call: Call<'_>,
-        guard: impl Send + Unpin + 'static,
-    ) -> Result<Response<Body>> {
-        let (mut parts, body) = request.into_parts();
-        decode::strip(&mut parts.headers);
-        strip_hop(&mut parts.headers);
-        parts.headers.entry(header::HOST).or_insert(HeaderValue::from_static("localhost"));
-        parts.version = Version::HTTP_11;
-        // Origin form, as on the wire: the path and query alone.
-        if parts.uri.authority().is_some()
-            && let Some(target) = parts.uri.path_and_query().and_then(|p| p.as_str().parse().ok())
-        {
-            parts.uri = target;
-        }
-        stamp(&mut parts.headers, call)?;
-        let mut response = self.send(Request::from_parts(parts, body)).await?;
-        strip_hop(response.headers_mut());
-        Ok(response.map(|body| Body::from_http_body(Guarded { body, _guard: guard })))
+    /// When the process cannot be reached or breaks off.
+    pub async fn http(&self, request: &Request<Bytes>, call: Call<'_>) -> Result<Response<Body>, Lost> {
+        let head = |out: &mut Vec<u8>| {
+            let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+            put(out, &[request.method().as_str(), " ", target, " HTTP/1.1\r\n"]);
+            put_headers(out, request.headers());
+            facts(out, call, request.body().len());
+        };
+        let bodiless = request.method() == Method::HEAD;
+        let reply = self.send(head, request.body(), bodiless).await?;
+        let mut response = Response::new(match reply.body {
+            Received::Whole(bytes) => Body::from(bytes),
+            Received::Stream(body) => Body::from_http_body(body),
+        });
+        *response.status_mut() = reply.status;
+        *response.headers_mut() = reply.headers;
+        Ok(response)
     }
 
     /// Delivers a batch to the function and reads which messages failed.
@@ -181,18 +173,19 @@ impl Wire {
         body: Bytes,
         call: Call<'_>,
     ) -> Result<Answer<Bytes>> {
-        let mut request = Request::builder()
-            .method(Method::POST)
-            .uri("/")
-            .header(header::HOST, "localhost")
-            .header(binding::TOKEN_HEADER, &self.token)
-            .header(binding::EVENT_HEADER, kind)
-            .header(binding::FUNCTION_HEADER, function)
-            .body(Body::from(body))?;
-        stamp(request.headers_mut(), call)?;
-        let response = self.send(request).await?;
-        let status = response.status();
-        let bytes = collect(response.into_body()).await?;
+        let head = |out: &mut Vec<u8>| {
+            put(out, &["POST / HTTP/1.1\r\nhost: localhost\r\n"]);
+            put(out, &[binding::TOKEN_HEADER, ": ", &self.token, "\r\n"]);
+            put(out, &[binding::EVENT_HEADER, ": ", kind, "\r\n"]);
+            put(out, &[binding::FUNCTION_HEADER, ": ", function, "\r\n"]);
+            facts(out, call, body.len());
+        };
+        let reply = self.send(head, &body, false).await.map_err(|lost| lost.error)?;
+        let status = reply.status;
+        let bytes = match reply.body {
+            Received::Whole(bytes) => bytes,
+            Received::Stream(body) => collect(body).await?,
+        };
         if status.is_success() {
             return Ok(Answer::Done(bytes));
         }
@@ -205,54 +198,59 @@ impl Wire {
 
     /// On a kept connection if one takes it, else on a new one. What a process may have begun to handle is not sent
     /// twice.
-    async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>> {
-        while let Some(mut connection) = self.take() {
-            match connection.try_send_request(request).await {
-                Ok(response) => {
-                    self.give(connection);
-                    return Ok(response);
-                }
-                Err(mut error) => match error.take_message() {
-                    Some(unsent) => request = unsent,
-                    None => return Err(away(error.into_error())),
-                },
+    async fn send(&self, head: impl Fn(&mut Vec<u8>), body: &Bytes, bodiless: bool) -> Result<Reply, Lost> {
+        while let Some(mut connection) = self.idle.take() {
+            head(connection.head());
+            match connection.exchange(body, bodiless, &self.idle).await {
+                Ok(reply) => return Ok(reply),
+                Err(Broken { begun: false, .. }) => {}
+                Err(Broken { error, .. }) => return Err(Lost { error: away(error), begun: true }),
             }
         }
-        let mut connection = self.connect().await?;
-        let response = connection.send_request(request).await.map_err(away)?;
-        self.give(connection);
-        Ok(response)
+        let mut connection = Connection::open(&self.socket)
+            .await
+            .map_err(|error| Lost { error: away(error), begun: false })?;
+        head(connection.head());
+        let reply = connection.exchange(body, bodiless, &self.idle).await;
+        reply.map_err(|broken| Lost { error: away(broken.error), begun: broken.begun })
     }
+}
 
-    async fn connect(&self) -> Result<SendRequest<Body>> {
-        let stream = UnixStream::connect(&self.socket).await.map_err(away)?;
-        let (sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(away)?;
-        tokio::spawn(async move { drop(connection.await) });
-        Ok(sender)
-    }
+fn put(out: &mut Vec<u8>, parts: &[&str]) {
+    parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
+}
 
-    fn take(&self) -> Option<SendRequest<Body>> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        // One whose last answer is still being read is not ready.
-        while let Some(at) = idle.iter().rposition(|i| i.connection.is_ready()) {
-            let found = idle.swap_remove(at);
-            if found.since.elapsed() < FRESH {
-                return Some(found.connection);
-            }
-        }
-        None
+/// A client's headers, without the host's own and those of one hop; the length is the host's to say.
+fn put_headers(out: &mut Vec<u8>, headers: &HeaderMap) {
+    if !headers.contains_key(header::HOST) {
+        put(out, &["host: localhost\r\n"]);
     }
+    for (name, value) in headers {
+        let hop = matches!(
+            name.as_str(),
+            "connection"
+                | "content-length"
+                | "keep-alive"
+                | "proxy-connection"
+                | "te"
+                | "trailer"
+                | "transfer-encoding"
+                | "upgrade"
+        );
+        if !hop && !name.as_str().starts_with(binding::HEADER_PREFIX) {
+            put(out, &[name.as_str(), ": "]);
+            out.extend_from_slice(value.as_bytes());
+            put(out, &["\r\n"]);
+        }
+    }
+}
 
-    fn give(&self, connection: SendRequest<Body>) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() >= IDLE {
-            idle.retain(|i| !i.connection.is_closed());
-        }
-        if idle.len() < IDLE {
-            idle.push(Idle { connection, since: Instant::now() });
-        }
-    }
+/// What the process is told of the call, and the end of the head.
+fn facts(out: &mut Vec<u8>, call: Call<'_>, length: usize) {
+    put(out, &[binding::ID_HEADER, ": ", call.id, "\r\n"]);
+    let (name, ms) = (binding::REMAINING_HEADER, call.remaining.as_millis());
+    // A Vec takes everything.
+    drop(write!(out, "{name}: {ms}\r\ncontent-length: {length}\r\n\r\n"));
 }
 
 impl std::fmt::Debug for Wire {
@@ -270,13 +268,6 @@ fn nonsense(what: &dyn std::fmt::Display) -> Error {
     Error::unavailable(format!("the function's process answered a batch with something else: {what}"))
 }
 
-fn stamp(headers: &mut http::HeaderMap, call: Call<'_>) -> Result<()> {
-    headers.insert(binding::ID_HEADER, HeaderValue::from_str(call.id)?);
-    let ms = u64::try_from(call.remaining.as_millis()).unwrap_or(u64::MAX);
-    headers.insert(binding::REMAINING_HEADER, ms.into());
-    Ok(())
-}
-
 fn wire_message(message: &RawMessage) -> WireMessage<'_> {
     let since = |time: std::time::SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     WireMessage {
@@ -288,7 +279,7 @@ fn wire_message(message: &RawMessage) -> WireMessage<'_> {
     }
 }
 
-async fn collect(mut body: Incoming) -> Result<Bytes> {
+async fn collect(mut body: Streamed) -> Result<Bytes> {
     let mut all = Vec::new();
     while let Some(frame) = std::future::poll_fn(|cx| std::pin::Pin::new(&mut body).poll_frame(cx)).await {
         let Ok(data) = frame.map_err(away)?.into_data() else { continue };
@@ -300,20 +291,27 @@ async fn collect(mut body: Incoming) -> Result<Bytes> {
     Ok(all.into())
 }
 
-/// A body that keeps something until it has ended or is dropped.
+/// A response whose body keeps something until it has ended or is dropped. A body that is all there keeps nothing.
+pub fn guarded(response: Response<Body>, guard: impl Send + Unpin + 'static) -> Response<Body> {
+    if !response.body().is_stream() {
+        return response;
+    }
+    response.map(|body| Body::from_http_body(Guarded { body, _guard: guard }))
+}
+
 struct Guarded<G> {
-    body: Incoming,
+    body: Body,
     _guard: G,
 }
 
 impl<G: Unpin> HttpBody for Guarded<G> {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = xcloud_core::BoxError;
 
     fn poll_frame(
         mut self: std::pin::Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, xcloud_core::BoxError>>> {
         std::pin::Pin::new(&mut self.body).poll_frame(cx)
     }
 
@@ -375,12 +373,8 @@ impl One {
 }
 
 impl Host for One {
-    fn http_as<'a>(&'a self, id: &'a str, request: Request<Bytes>) -> BoxFuture<'a, Result<Response<Bytes>>> {
-        Box::pin(async move {
-            let answer = self.wire.http(request.map(Body::from), self.call(id), ()).await?;
-            let (parts, body) = answer.into_parts();
-            Ok(Response::from_parts(parts, body.collect().await.map_err(away)?))
-        })
+    fn http_as<'a>(&'a self, id: &'a str, request: Request<Bytes>) -> BoxFuture<'a, Result<Response<Body>>> {
+        Box::pin(async move { self.wire.http(&request, self.call(id)).await.map_err(|lost| lost.error) })
     }
 
     /// [`Delivery`] does not tell messages that are put aside from those that come again.

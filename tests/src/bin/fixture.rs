@@ -1,5 +1,6 @@
 //! The app that the behaviour suites drive: a handler for each thing that can go right or wrong.
 
+use std::alloc::System;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context as TaskContext, Poll};
@@ -11,10 +12,14 @@ use axum::routing::get;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use xcloud::{
     App, BatchOutcome, Body, Change, CloudEvent, Context, Error, ErrorKind, Http, Json, Object, Queue, Raw,
-    Response, Result, Sender, State, Tick, Topic, handler,
+    Response, Result, Sender, State, Table, Tick, Topic, handler, table::Version,
 };
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 struct Shop {
     calls: AtomicU32,
@@ -91,6 +96,12 @@ async fn echo_bytes(request: Http) -> Bytes {
     request.bytes().clone()
 }
 
+/// How many bytes the process has asked for since it began.
+#[handler(http = "POST /allocated")]
+async fn allocated(_request: Http) -> String {
+    ALLOCATOR.stats().bytes_allocated.to_string()
+}
+
 #[handler(http = "GET /panic")]
 async fn panics(_request: Http) -> &'static str {
     panic!("secret detail of the panic")
@@ -121,6 +132,38 @@ async fn count(_request: Http, shop: State<Shop>) -> String {
 #[handler(http = "POST /send", sends = "nowhere")]
 async fn send(_request: Http, nowhere: Sender<Item>) -> Result<String> {
     nowhere.send(&Item { id: "1".to_owned(), action: "ok".to_owned() }).await
+}
+
+#[handler(http = "PUT /rows/{key}", tables = "rows")]
+async fn write_row(value: Http<Value>, rows: Table<Value>) -> Result<String> {
+    let (key, over) = (value.param::<String>("key")?, value.query().get("over"));
+    let version = match over.as_deref() {
+        None => rows.put(&key, &value).await?,
+        Some("nothing") => rows.insert(&key, &value).await?,
+        Some(version) => rows.replace(&key, &value, &Version::new(version)).await?,
+    };
+    Ok(version.as_str().to_owned())
+}
+
+#[handler(http = "GET /rows/{key}", tables = "rows")]
+async fn read_row(request: Http, rows: Table<Value>) -> Result<Json<Value>> {
+    let key: String = request.param("key")?;
+    let row = rows.row(&key).await?.ok_or_else(|| Error::not_found(format!("no row {key}")))?;
+    Ok(Json(json!({ "version": row.version.as_str(), "value": row.value })))
+}
+
+#[handler(http = "DELETE /rows/{key}", tables = "rows")]
+async fn delete_row(request: Http, rows: Table<Value>) -> Result<()> {
+    rows.delete(&request.param::<String>("key")?).await
+}
+
+#[handler(http = "GET /rows", tables = "rows")]
+async fn scan_rows(request: Http, rows: Table<Value>) -> Result<Json<Vec<String>>> {
+    let query = request.query();
+    let text = |name| query.get(name).unwrap_or_default().into_owned();
+    let found =
+        rows.scan_after(&text("prefix"), &text("after"), query.parse("limit")?.unwrap_or(1_000_000)).await?;
+    Ok(Json(found.into_iter().map(|row| row.key).collect()))
 }
 
 #[handler(http = "GET /stream")]
@@ -304,8 +347,9 @@ fn main() -> Result<()> {
         .route("/axum-panic", get(async || -> String { panic!("in the router") }));
     let mut app = App::init(open)
         .functions(xcloud::functions![
-            echo, hello, double, item, cookies, all_bytes, echo_bytes, panics, fails, teapot, slow, count,
-            send, stream, traced, work, record, see, new_only, sweep, audit, hear, notice, anything
+            echo, hello, allocated, double, item, cookies, all_bytes, echo_bytes, panics, fails, teapot,
+            slow, count, send, write_row, read_row, delete_row, scan_rows, stream, traced, work, record, see,
+            new_only, sweep, audit, hear, notice, anything
         ])
         .http(router);
     if std::env::var_os("FIXTURE_SHUTDOWN").is_some() {

@@ -17,9 +17,9 @@ use xcloud_core::{Error, Result};
 use crate::cargo;
 
 /// Between two looks, at least.
-const PAUSE: Duration = Duration::from_millis(60);
+const PAUSE: Duration = Duration::from_millis(100);
 /// A look may take this part of the time.
-const SHARE: u32 = 25;
+const SHARE: u32 = 40;
 /// Files that are saved together are one change: so long nothing may change any more.
 const SETTLE: Duration = Duration::from_millis(25);
 

@@ -1,13 +1,16 @@
 //! Requests on their way to a process that listens, and what of them may be shown.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
+use http_body::{Frame, SizeHint};
 use serde_json::Value;
 use tokio::io::AsyncRead;
-use xcloud_core::{Error, Result};
+use xcloud_core::{Body, Error, Result};
 
 /// Where a function's process listens.
 #[derive(Debug, Clone)]
@@ -34,6 +37,14 @@ pub fn strip_hop(headers: &mut HeaderMap) {
 /// # Errors
 /// When the process cannot be reached, or breaks off before its answer ended.
 pub async fn forward(address: &Address, request: Request<Bytes>) -> Result<Response<Bytes>> {
+    collect(stream(address, request).await?).await
+}
+
+/// [`forward`], with the answer's body as it comes.
+///
+/// # Errors
+/// When the process cannot be reached, or breaks off before its answer.
+pub async fn stream(address: &Address, request: Request<Bytes>) -> Result<Response<Body>> {
     match address {
         Address::Port(port) => {
             exchange(tokio::net::TcpStream::connect(("127.0.0.1", *port)).await, request).await
@@ -42,16 +53,28 @@ pub async fn forward(address: &Address, request: Request<Bytes>) -> Result<Respo
     }
 }
 
-async fn exchange<S>(stream: std::io::Result<S>, request: Request<Bytes>) -> Result<Response<Bytes>>
+/// Reads the whole body of an answer.
+///
+/// # Errors
+/// When it breaks off.
+pub async fn collect(response: Response<Body>) -> Result<Response<Bytes>> {
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.map_err(|e| away(&e))?;
+    Ok(Response::from_parts(parts, body))
+}
+
+fn away(error: &dyn fmt::Display) -> Error {
+    Error::unavailable(format!("the function's process did not answer: {error}"))
+}
+
+async fn exchange<S>(stream: std::io::Result<S>, request: Request<Bytes>) -> Result<Response<Body>>
 where
     S: AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
-    let away =
-        |e: &dyn fmt::Display| Error::unavailable(format!("the function's process did not answer: {e}"));
     let stream = stream.map_err(|e| away(&e))?;
     let io = hyper_util::rt::TokioIo::new(stream);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.map_err(|e| away(&e))?;
-    let connection = tokio::spawn(connection);
+    let connection = Connection(tokio::spawn(async move { drop(connection.await) }));
     let (mut parts, body) = request.into_parts();
     strip_hop(&mut parts.headers);
     if !parts.headers.contains_key(http::header::HOST) {
@@ -61,13 +84,45 @@ where
     if let Some(target) = parts.uri.path_and_query().and_then(|p| p.as_str().parse().ok()) {
         parts.uri = target;
     }
-    let request = Request::from_parts(parts, xcloud_core::Body::from(body));
-    let response = sender.send_request(request).await.map_err(|e| away(&e))?;
-    let (mut parts, body) = response.into_parts();
-    let body = xcloud_core::Body::from_http_body(body).collect().await.map_err(|e| away(&e))?;
-    connection.abort();
-    strip_hop(&mut parts.headers);
-    Ok(Response::from_parts(parts, body))
+    let request = Request::from_parts(parts, Body::from(body));
+    let mut response = sender.send_request(request).await.map_err(|e| away(&e))?;
+    strip_hop(response.headers_mut());
+    Ok(response.map(|body| Body::from_http_body(Coming { body, _connection: connection })))
+}
+
+/// The task that moves a connection's bytes; ended with the value.
+struct Connection(tokio::task::JoinHandle<()>);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A body on its way, with its connection.
+struct Coming {
+    body: hyper::body::Incoming,
+    _connection: Connection,
+}
+
+impl http_body::Body for Coming {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// Which way something goes over a wire.
@@ -98,6 +153,35 @@ impl Tap {
         }
     }
 
+    /// [`stream`], with both ways shown.
+    ///
+    /// # Errors
+    /// As [`stream`].
+    pub async fn pass(&self, id: &str, address: &Address, request: Request<Bytes>) -> Result<Response<Body>> {
+        self.see(id, Way::In, || request_text(&request));
+        self.answer(id, stream(address, request).await?).await
+    }
+
+    /// Shows an answer. One whose length is known is read for it, if anybody looks; of a longer one its head is shown.
+    ///
+    /// # Errors
+    /// When its body breaks off.
+    pub async fn answer(&self, id: &str, response: Response<Body>) -> Result<Response<Body>> {
+        if self.0.is_none() {
+            return Ok(response);
+        }
+        let length = http_body::Body::size_hint(response.body()).exact();
+        if length.is_some_and(|length| length <= MAX_READ) {
+            let response = collect(response).await?;
+            self.see(id, Way::Out, || response_text(&response));
+            return Ok(response.map(Body::from));
+        }
+        let (parts, body) = response.into_parts();
+        let head = Response::from_parts(parts, Bytes::new());
+        self.see(id, Way::Out, || response_text(&head) + "\n\n<a body that is passed on as it comes>");
+        Ok(Response::from_parts(head.into_parts().0, body))
+    }
+
     /// [`forward`], with both ways shown.
     ///
     /// # Errors
@@ -121,6 +205,8 @@ impl fmt::Debug for Tap {
     }
 }
 
+/// The largest body that is read to be shown.
+const MAX_READ: u64 = 1024 * 1024;
 /// Of a request or an answer, what a tap sees.
 const MAX_SHOWN: usize = 8 * 1024;
 /// In the place of a secret.
@@ -206,6 +292,7 @@ fn redact(value: Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn secrets_are_not_shown() {
@@ -222,6 +309,69 @@ mod tests {
         assert!(text.contains("x-other: shown\n\n{") && !text.contains("s3cret"), "{text}");
         let answer = Response::builder().header("set-cookie", "a=s3cret").body(Bytes::new()).unwrap();
         assert_eq!(response_text(&answer), "HTTP/1.1 200 OK\nset-cookie: ***");
+    }
+
+    /// Pieces as a test sends them.
+    struct Pieces(tokio::sync::mpsc::UnboundedReceiver<&'static str>);
+
+    impl http_body::Body for Pieces {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            self.0.poll_recv(cx).map(|piece| piece.map(|piece| Ok(Frame::data(Bytes::from(piece)))))
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_comes_piece_by_piece_also_when_somebody_looks() {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = Address::Port(listener.local_addr().unwrap().port());
+        let (pieces, receiver) = tokio::sync::mpsc::unbounded_channel();
+        let body = std::sync::Mutex::new(Some(Body::from_http_body(Pieces(receiver))));
+        let server = tokio::spawn(async move {
+            let answer =
+                move |_| std::future::ready(Response::new(body.lock().unwrap().take().unwrap_or_default()));
+            drop(
+                crate::Server::new()
+                    .run(crate::Listener::Tcp(listener), answer, std::future::pending())
+                    .await,
+            );
+        });
+        let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let kept = Arc::clone(&seen);
+        let tap = Tap::new(move |_, way, text| kept.lock().unwrap().push((way, text)));
+        pieces.send("one").unwrap();
+        let request = Request::get("/").body(Bytes::new()).unwrap();
+        let mut body = tap.pass("id", &address, request).await.unwrap().into_body();
+        let mut next = async || {
+            let frame = std::future::poll_fn(|cx| http_body::Body::poll_frame(Pin::new(&mut body), cx)).await;
+            frame.map(|frame| frame.unwrap().into_data().unwrap())
+        };
+        // The second piece is sent only after the first has come.
+        assert_eq!(next().await.unwrap(), "one");
+        pieces.send("two").unwrap();
+        assert_eq!(next().await.unwrap(), "two");
+        drop(pieces);
+        assert_eq!(next().await, None);
+        let seen = seen.lock().unwrap();
+        assert!(seen.len() == 2 && seen[1].1.ends_with("passed on as it comes>"), "{seen:?}");
+        server.abort();
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_makes_it_panic_and_no_secret_gets_through(
+            body in proptest::collection::vec(any::<u8>(), 0..300),
+            name in "[a-z]{1,9}",
+        ) {
+            drop(shortened(body_text(&body)));
+            let json = serde_json::json!({ name.clone(): [{ "Set-Cookie": "s3cret", "x": body }], "n": { name: 1 } });
+            prop_assert!(!body_text(json.to_string().as_bytes()).contains("s3cret"));
+        }
     }
 
     #[test]

@@ -155,13 +155,28 @@ fn refused(reply: &Reply) -> Error {
 fn deadline(headers: &Headers) -> Option<Instant> {
     let at = Duration::from_millis(headers.get(binding::DEADLINE_HEADER)?.parse().ok()?);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-    let left = at.saturating_sub(now);
-    (left < FAR).then(|| Instant::now() + left)
+    left(at, now).map(|left| Instant::now() + left)
+}
+
+/// The time until a deadline, counted like `now` from 1970.
+fn left(at: Duration, now: Duration) -> Option<Duration> {
+    // No call of ours ended in 1970: `cargo lambda watch` sends how long it may take.
+    let left = if at < FAR { at } else { at.saturating_sub(now) };
+    (left < FAR).then_some(left)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_deadline_is_a_time_or_with_cargo_lambda_a_span_and_none_when_it_is_absurd() {
+        let (now, second) = (Duration::from_secs(1_790_000_000), Duration::from_secs(1));
+        assert_eq!(left(now + second, now), Some(second));
+        assert_eq!(left(now - second, now), Some(Duration::ZERO));
+        assert_eq!(left(Duration::from_millis(600_000), now), Some(600 * second));
+        assert_eq!(left(now * 1000, now), None);
+    }
 
     #[test]
     fn the_api_is_a_host_and_port_or_a_url_with_a_path() {

@@ -9,6 +9,7 @@ use xcloud_core::Result;
 use xcloud_core::text::{base64_decode, percent_encode};
 
 use super::json::{Body, Fault, Reader, Text};
+use super::queue::{self, Records};
 use super::{Origin, Scratch, bad};
 
 /// Room for the headers that an API Gateway usually sends.
@@ -35,8 +36,7 @@ pub(super) struct Wire<'a> {
     context: Option<Context<'a>>,
     body: Option<Result<Body<'a>, Fault>>,
     is_base64_encoded: Option<bool>,
-    /// The list, when its first record is one of SQS.
-    pub(super) records: Option<&'a [u8]>,
+    pub(super) records: Option<Records<'a>>,
 }
 
 #[derive(Default)]
@@ -89,11 +89,7 @@ impl<'a> Wire<'a> {
             b"requestContext" => once(&mut self.context, reader, Context::read),
             b"body" => once(&mut self.body, reader, |reader| reader.body(&mut scratch.bodies)),
             b"isBase64Encoded" => once(&mut self.is_base64_encoded, reader, Reader::boolean),
-            b"Records" => {
-                let list = reader.slice()?;
-                self.records = is_sqs(list).then_some(list);
-                Ok(())
-            }
+            b"Records" => once(&mut self.records, reader, queue::records),
             _ => reader.skip(),
         }
     }
@@ -125,7 +121,8 @@ impl<'a> Wire<'a> {
         *request.uri_mut() = Uri::from_maybe_shared(self.target(origin)?).map_err(no_request)?;
         let mut headers = self.multi_value_headers.or(self.headers).unwrap_or_default();
         if let Some(value) = self.cookies.map(|list| cookies(list, payload)).transpose()?.flatten() {
-            headers.append(header::COOKIE, value);
+            // Some emulators send them among the headers too.
+            headers.insert(header::COOKIE, value);
         }
         *request.headers_mut() = headers;
         Ok(request)
@@ -208,24 +205,6 @@ fn once<'a, T>(
     }
     *field = Some(read(reader)?);
     Ok(())
-}
-
-/// Whether the first of some records is one of SQS.
-fn is_sqs(list: &[u8]) -> bool {
-    let (mut first, mut sqs) = (true, false);
-    let read = Reader::new(list).list(|reader| {
-        if !std::mem::take(&mut first) || reader.peek() != b'{' {
-            return reader.skip();
-        }
-        reader.object(|reader, name| match name.raw {
-            b"eventSource" => {
-                sqs = reader.slice()? == b"\"aws:sqs\"";
-                Ok(())
-            }
-            _ => reader.skip(),
-        })
-    });
-    read.is_ok() && sqs
 }
 
 /// Names and values in order; a value may be a text, a list of texts, or `null`, which is none.

@@ -56,10 +56,15 @@ impl<'a> Text<'a> {
         Ok(Cow::Owned(out))
     }
 
+    /// The room that [`Text::write`] needs.
+    pub(super) const fn room(self) -> usize {
+        self.raw.len() + WORD
+    }
+
     /// Writes what it says to a buffer and takes it off there.
     pub(super) fn write(self, out: &mut BytesMut) -> Result<Bytes> {
         out.clear();
-        out.resize(self.raw.len() + WORD, 0);
+        out.resize(self.room(), 0);
         let (from, to) = unescape(self.raw, out);
         out.truncate(to);
         if from == self.raw.len() { Ok(out.split().freeze()) } else { Err(HALF) }
@@ -101,34 +106,40 @@ fn unescape(raw: &[u8], out: &mut [u8]) -> (usize, usize) {
                 break;
             }
         }
-        let (length, code) = match (raw.get(from), raw.get(from + 1)) {
-            (Some(b'\\'), Some(b'"')) => (2, '"'),
-            (Some(b'\\'), _) => match escape(raw, from) {
-                Ok(found) => found,
-                Err(_) => return (from, to),
-            },
-            (Some(&byte), _) if byte >= 0x20 && byte != b'"' => {
-                if let Some(room) = out.get_mut(to) {
-                    *room = byte;
+        match raw.get(from..).unwrap_or_default() {
+            // Nearly every escape of a body that is JSON.
+            [b'\\', b'"', ..] => {
+                put(out, to, b'"');
+                (from, to) = (from + 2, to + 1);
+            }
+            [b'\\', ..] => {
+                let Ok((length, code)) = escape(raw, from) else { return (from, to) };
+                let mut bytes = [0; 4];
+                for &byte in code.encode_utf8(&mut bytes).as_bytes() {
+                    put(out, to, byte);
+                    to += 1;
                 }
+                from += length;
+            }
+            [byte, ..] if *byte >= 0x20 && *byte != b'"' => {
+                put(out, to, *byte);
                 (from, to) = (from + 1, to + 1);
-                continue;
             }
-            _ => return (from, to),
-        };
-        from += length;
-        match out.get_mut(to..) {
-            Some([room, ..]) if code.is_ascii() => {
-                *room = code as u8;
-                to += 1;
-            }
-            Some(room) if room.len() >= 4 => to += code.encode_utf8(room).len(),
             _ => return (from, to),
         }
     }
 }
 
+/// There is room: what a text says is never longer than what stands there.
+#[inline(always)]
+fn put(out: &mut [u8], at: usize, byte: u8) {
+    if let Some(room) = out.get_mut(at) {
+        *room = byte;
+    }
+}
+
 /// Reads one document from its start to its end. It is UTF-8, or what is read is not.
+#[derive(Clone)]
 pub(super) struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -303,6 +314,13 @@ impl<'a> Reader<'a> {
             item(self)?;
         }
         Ok(())
+    }
+
+    /// A reader that stands at the first value of the list that comes next.
+    pub(super) fn first(&self) -> Option<Self> {
+        let mut reader = self.clone();
+        reader.open(b'[', "expected a list").ok()?;
+        Some(reader)
     }
 
     /// Reads a value of any kind and lets it go.

@@ -10,9 +10,19 @@ use xcloud_core::event::{Batch, RawMessage};
 use super::json::{Fault, Reader, Text};
 use super::{Payload, Scratch, bad};
 
+/// A payload's list of records.
+pub(super) enum Records<'a> {
+    /// The first is one of SQS.
+    Sqs(Vec<Record<'a>>),
+    /// It is, and this is wrong with one of them.
+    Faulty(Fault),
+    /// They are of something else.
+    Other,
+}
+
 /// One record, as it stands in the payload.
 #[derive(Default)]
-struct Record<'a> {
+pub(super) struct Record<'a> {
     message_id: Option<Text<'a>>,
     body: Option<Text<'a>>,
     arn: Option<Text<'a>>,
@@ -21,16 +31,45 @@ struct Record<'a> {
     attributes: Vec<(String, String)>,
 }
 
-/// The messages of a list of records; all are of one queue.
-pub(super) fn read(list: &[u8], payload: &Bytes, scratch: &mut Scratch) -> Result<Payload> {
+/// Reads a list of records.
+///
+/// # Errors
+/// It is not JSON. JSON of another shape is [`Records::Faulty`] or [`Records::Other`].
+pub(super) fn records<'a>(reader: &mut Reader<'a>) -> Result<Records<'a>, Fault> {
+    if !reader.first().is_some_and(is_sqs) {
+        return reader.skip().map(|()| Records::Other);
+    }
+    let start = reader.clone();
     // Most are one or ten.
     let mut records = Vec::with_capacity(10);
-    let read = Reader::new(list).list(|reader| {
+    let read = reader.list(|reader| {
         records.push(Record::read(reader)?);
         Ok(())
     });
-    read.map_err(undocumented)?;
-    scratch.reserve(list.len());
+    match read {
+        Ok(()) => Ok(Records::Sqs(records)),
+        Err(fault) => {
+            *reader = start;
+            reader.skip().map(|()| Records::Faulty(fault))
+        }
+    }
+}
+
+fn is_sqs(mut record: Reader<'_>) -> bool {
+    let mut sqs = false;
+    let read = record.object(|reader, name| {
+        if name.raw == b"eventSource" {
+            sqs = reader.slice()? == b"\"aws:sqs\"";
+            return Ok(());
+        }
+        reader.skip()
+    });
+    read.is_ok() && sqs
+}
+
+/// The messages of some records; all are of one queue.
+pub(super) fn messages(records: Vec<Record<'_>>, payload: &Bytes, scratch: &mut Scratch) -> Result<Payload> {
+    scratch.reserve(records.iter().filter_map(|record| record.body).map(Text::room).sum());
     let mut name: Option<Cow<'_, str>> = None;
     let mut messages = Vec::with_capacity(records.len());
     for record in records {
@@ -48,7 +87,7 @@ pub(super) fn read(list: &[u8], payload: &Bytes, scratch: &mut Scratch) -> Resul
     Ok(Payload::Queue(name.unwrap_or_default().into_owned(), Batch { messages }))
 }
 
-fn undocumented(fault: impl std::fmt::Display) -> xcloud_core::Error {
+pub(super) fn undocumented(fault: impl std::fmt::Display) -> xcloud_core::Error {
     bad(format!("the SQS records are not of the documented shape: {fault}"))
 }
 

@@ -6,14 +6,14 @@ use serde_json::Value;
 use xcloud_core::spec::HTTP_FUNCTION;
 use xcloud_core::text::{base64_encode, percent_encode, rfc3339};
 use xcloud_core::{Error, ErrorKind, Result};
-use xcloud_deploy::{Invoke, Invoked, LogLine, LogQuery, Stage, Status, Take};
+use xcloud_deploy::{Invoke, Invoked, LogLine, LogQuery, Metrics, MetricsQuery, Stage, Status, Take};
 use xcloud_local::binding::ID_HEADER;
 use xcloud_serve::Client;
 use xcloud_serve::client::Address;
 
 use crate::Local;
 use crate::client::app_path;
-use crate::host::api::{AppView, EventAnswer, app_key};
+use crate::host::api::{AppView, EventAnswer, FunctionView, app_key};
 use crate::host::follow::Follower;
 use crate::observe::url;
 
@@ -113,18 +113,41 @@ pub(crate) async fn follow(local: &Local, stage: &Stage, query: LogQuery, take: 
     }
 }
 
+pub(crate) async fn metrics(local: &Local, stage: &Stage, query: &MetricsQuery) -> Result<Metrics> {
+    local.deployed(stage)?;
+    let mut parameters = vec![format!("invocations={}", query.invocations)];
+    parameters.extend(query.function.iter().map(|name| format!("function={}", percent_encode(name))));
+    let path = app_path(&app_key(stage)?, &format!("/metrics?{}", parameters.join("&")));
+    local.control.get(&path).await
+}
+
 pub(crate) async fn status(local: &Local, stage: &Stage) -> Result<Vec<Status>> {
     let view = local.view(stage).await?;
-    let status = |function: &crate::host::api::FunctionView| Status {
+    let status = |function: &FunctionView| Status {
         provider: "local".to_owned(),
         name: function.name.clone(),
         resource: format!("{}-{}-{}", stage.project, stage.stage, function.name),
         version: Some(format!("v{}", function.version)),
         url: url(&view).filter(|_| function.name == HTTP_FUNCTION),
-        state: format!("{}{}", function.state, messages(&view, &function.name)),
-        healthy: function.healthy,
+        state: state(&view, function),
+        healthy: function.healthy && trouble(&view, &function.name).is_none(),
     };
     Ok(view.functions.iter().map(status).collect())
+}
+
+fn state(view: &AppView, function: &FunctionView) -> String {
+    match trouble(view, &function.name) {
+        Some(why) => format!("failed: {why}"),
+        None => format!("{}{}", function.state, messages(view, &function.name)),
+    }
+}
+
+/// Why a function cannot do its work, though its process may be well: it needs files that cannot be used.
+fn trouble<'a>(view: &'a AppView, function: &str) -> Option<&'a str> {
+    let function = view.manifest.iter().flat_map(|m| &m.functions).find(|f| f.name == function)?;
+    let is_queue = matches!(function.trigger, xcloud_core::spec::TriggerSpec::Queue { .. });
+    let needs = is_queue || !function.sends.is_empty() || !function.tables.is_empty();
+    view.trouble.as_deref().filter(|_| needs)
 }
 
 /// `, 3 waiting, 1 dead-lettered` for a queue function, where there are any.

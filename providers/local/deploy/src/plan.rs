@@ -104,6 +104,7 @@ mod tests {
             buckets: Vec::new(),
             topics: Vec::new(),
             events: Vec::new(),
+            trouble: None,
         }
     }
 

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use xcloud_core::spec::Spec;
 use xcloud_core::{Error, ErrorKind, Result};
 use xcloud_deploy::{
-    Artifact, Binary, Capability, Desired, Finding, Invoke, Invoked, LogLine, LogQuery, Observed, Operate,
-    Plan, Provider, Rollback, Stage, Status, Step, Take, Traffic, Version,
+    Artifact, Binary, Capability, Desired, Finding, Invoke, Invoked, LogLine, LogQuery, Metrics,
+    MetricsQuery, Observed, Operate, Plan, Provider, Rollback, Stage, Status, Step, Take, Traffic, Version,
 };
 
 use crate::client::{Control, app_path};
@@ -173,5 +173,9 @@ impl Operate for Local {
         traffic: &Traffic,
     ) -> Result<Vec<Version>> {
         crate::versions::traffic(self, stage, function, traffic).await
+    }
+
+    async fn metrics(&self, stage: &Stage, query: &MetricsQuery) -> Result<Metrics> {
+        crate::operate::metrics(self, stage, query).await
     }
 }

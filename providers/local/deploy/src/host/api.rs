@@ -91,6 +91,9 @@ pub(crate) struct AppView {
     /// What acknowledgements survive.
     #[serde(default)]
     pub(crate) durability: Durability,
+    /// Why the files of queues and tables cannot be used.
+    #[serde(default)]
+    pub(crate) trouble: Option<String>,
 }
 
 /// A function as it is.

@@ -87,6 +87,7 @@ impl App {
             buckets: record.buckets.iter().map(bucket).collect(),
             topics: record.topics.iter().cloned().collect(),
             events: record.inboxes.iter().map(queue).collect(),
+            trouble: self.place.store.check().err().map(|error| error.to_string()),
             durability: self.place.store.durability().unwrap_or_default(),
             functions: runners.iter().map(|(name, runner)| function_view(name, runner)).collect(),
             manifest: record.manifest,

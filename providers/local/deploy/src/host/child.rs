@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -44,6 +44,10 @@ pub(crate) struct Child {
     pid: Pid,
     _files: Files,
     in_flight: AtomicUsize,
+    /// When it got ready; times of calls are counted from here.
+    since: Instant,
+    /// Microseconds: the ends of calls less their beginnings. With those on their way it is the time of all calls.
+    area: AtomicI64,
     cold: AtomicBool,
     idle: Notify,
     stuck: Notify,
@@ -119,6 +123,8 @@ impl Child {
             pid,
             _files: files,
             in_flight: AtomicUsize::new(0),
+            since: Instant::now(),
+            area: AtomicI64::new(0),
             cold: AtomicBool::new(true),
             idle: Notify::new(),
             stuck: Notify::new(),
@@ -136,9 +142,21 @@ impl Child {
         self.in_flight.load(Ordering::SeqCst)
     }
 
+    fn micros(&self) -> i64 {
+        i64::try_from(self.since.elapsed().as_micros()).unwrap_or(i64::MAX)
+    }
+
+    /// The time of all calls so far, those on their way counted until now.
+    pub(crate) fn busy(&self) -> Duration {
+        let on_their_way = i64::try_from(self.in_flight()).unwrap_or(0).saturating_mul(self.micros());
+        let sum = self.area.load(Ordering::SeqCst).saturating_add(on_their_way);
+        Duration::from_micros(u64::try_from(sum).unwrap_or(0))
+    }
+
     /// Begins a call.
     pub(crate) fn begin(&self) {
         self.in_flight.fetch_add(1, Ordering::SeqCst);
+        self.area.fetch_sub(self.micros(), Ordering::SeqCst);
     }
 
     /// True once: for the first call.
@@ -148,6 +166,7 @@ impl Child {
 
     /// Ends a call; true when it was the last one on its way.
     pub(crate) fn end(&self) -> bool {
+        self.area.fetch_add(self.micros(), Ordering::SeqCst);
         let last = self.in_flight.fetch_sub(1, Ordering::SeqCst) == 1;
         if last {
             self.idle.notify_one();

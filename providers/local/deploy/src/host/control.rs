@@ -1,5 +1,6 @@
 //! The control socket's API: what the CLI asks of the host.
 
+mod metrics;
 mod versions;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use xcloud_serve::parts::request_id;
 
 use super::api::{EventAnswer, Publish, VERSION, app_key, is_digest, is_name};
 use super::follow::Follower;
+use super::metrics::Outcome;
 use super::release;
 use super::state::Host;
 use crate::error::{json as answer_json, response as refuse};
@@ -72,6 +74,7 @@ async fn route(host: &Arc<Host>, request: Request<Bytes>) -> Result<Response> {
             super::queues::answer(&*host.app(key)?, &parts.method, rest, query).await
         }
         (&Method::POST, ["apps", key, "publish"]) => publish(host, key, &body).await,
+        (&Method::GET, ["apps", key, "metrics"]) => ok(&metrics::read(host, key, query)?),
         (method, ["apps", key, "versions", rest @ ..]) => {
             versions::route(host, (method, key, rest), &body).await
         }
@@ -165,7 +168,8 @@ async fn invoke(host: &Host, key: &str, name: &str, body: Bytes) -> Result<Respo
     let manifest = app.record().manifest.unwrap_or_default();
     let function = manifest.functions.iter().find(|f| f.name == name);
     let id = request_id();
-    let lease = runner.lease(runner.timeout()).await?;
+    let mut lease = runner.lease(runner.timeout()).await?;
+    lease.name(&id);
     let call = Call { id: &id, remaining: lease.timeout() };
     let event = async {
         match function.map(|f| &f.trigger) {
@@ -189,9 +193,18 @@ async fn invoke(host: &Host, key: &str, name: &str, body: Bytes) -> Result<Respo
             _ => Err(Error::bad_request(format!("function `{name}` takes requests at the app's URL"))),
         }
     };
-    let late = || Err(Error::handler("the function did not answer by its deadline"));
     let limit = call.remaining + super::delivery::GRACE;
-    let result: Result<_> = tokio::time::timeout(limit, event).await.unwrap_or_else(|_| late());
+    let (outcome, result): (_, Result<_>) = match tokio::time::timeout(limit, event).await {
+        Ok(Ok((body, error))) => {
+            (if error.is_none() { Outcome::Ok } else { Outcome::Error }, Ok((body, error)))
+        }
+        Ok(Err(error)) => (Outcome::Broken, Err(error)),
+        Err(_) => {
+            lease.report_stuck();
+            (Outcome::Timeout, Err(Error::handler("the function did not answer by its deadline")))
+        }
+    };
+    lease.end(outcome);
     let (body, error) = result.unwrap_or_else(|error| (None, Some(lease.explain(error.message()))));
     ok(&EventAnswer { request_id: id, error, body })
 }

@@ -13,6 +13,7 @@ use xcloud_local::host::{Answer, Call};
 use xcloud_serve::parts::request_id;
 
 use super::asked_to;
+use super::metrics::Outcome;
 use super::runner::Runner;
 use super::store::{Fate, Store};
 
@@ -45,15 +46,24 @@ pub(crate) struct Delivery {
 impl Delivery {
     /// Delivers until it is stopped, and ends a delivery that it has begun.
     pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
+        let mut noted = String::new();
         while !*stop.borrow() {
             // Before the look: what comes after it wakes.
             let changes = self.store.changes(&self.queue);
             let pause = match self.step().await {
                 Ok(Step::Delivered) => continue,
                 Ok(Step::Stopped) => return,
-                Ok(Step::Nothing(next)) => next.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP),
+                Ok(Step::Nothing(next)) => {
+                    noted.clear();
+                    next.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP)
+                }
                 Err(error) => {
-                    self.runner.note(&format!("queue {}: {error}", self.queue));
+                    // Tried every second, written down once.
+                    let line = format!("queue {}: {error}", self.queue);
+                    if noted != line {
+                        self.runner.note(&line);
+                        noted = line;
+                    }
                     TROUBLE
                 }
             };
@@ -73,7 +83,7 @@ impl Delivery {
             return Ok(Step::Nothing(claim.next));
         }
         // A message counts as delivered when the function may have seen it; waiting for a process does not count.
-        let lease = match self.runner.lease(GRACE + self.runner.timeout()).await {
+        let mut lease = match self.runner.lease(GRACE + self.runner.timeout()).await {
             Ok(lease) => lease,
             Err(error) => {
                 tokio::time::sleep(if error.kind() == ErrorKind::Conflict {
@@ -87,6 +97,7 @@ impl Delivery {
             }
         };
         let id = request_id();
+        lease.name(&id);
         let call = Call { id: &id, remaining: lease.timeout() };
         let answer = async {
             match claim.messages.as_slice() {
@@ -100,9 +111,14 @@ impl Delivery {
                 messages => lease.wire.queue(&self.function, messages, call).await,
             }
         };
-        let answer = match tokio::time::timeout(call.remaining + GRACE, answer).await {
+        let answer = tokio::time::timeout(call.remaining + GRACE, answer).await;
+        lease.end(outcome(&answer));
+        let answer = match answer {
             Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => self.broken(lease.explain(error.message())),
+            Ok(Err(error)) => {
+                lease.broke();
+                self.broken(lease.explain(error.message()))
+            }
             Err(_) => {
                 lease.report_stuck();
                 self.broken("the function did not answer by its deadline".to_owned())
@@ -133,6 +149,16 @@ fn numbered(event: &RawMessage) -> Bytes {
     };
     json.insert(neutral::ATTEMPT.to_owned(), event.attempt.unwrap_or(1).to_string().into());
     serde_json::Value::Object(json).to_string().into()
+}
+
+/// How a batch ended, for the metrics: one message that failed is an error.
+fn outcome<E>(answer: &std::result::Result<Result<Answer<Vec<WireFailure>>>, E>) -> Outcome {
+    match answer {
+        Ok(Ok(Answer::Done(failed))) if failed.is_empty() => Outcome::Ok,
+        Ok(Ok(_)) => Outcome::Error,
+        Ok(Err(_)) => Outcome::Broken,
+        Err(_) => Outcome::Timeout,
+    }
 }
 
 /// Resolves when the queue may have something new. A store that does not open has nothing.

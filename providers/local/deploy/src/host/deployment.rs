@@ -16,6 +16,7 @@ use super::api::Manifest;
 use super::child::Blueprint;
 use super::limits::Limits;
 use super::logs::Log;
+use super::metrics::Meters;
 use super::pool::{Plan, Pool};
 use super::store::Store;
 
@@ -27,6 +28,7 @@ pub(crate) struct Place {
     pub(crate) run: PathBuf,
     pub(crate) data_socket: PathBuf,
     pub(crate) store: Store,
+    pub(crate) meters: Meters,
     logs: Arc<std::sync::Mutex<BTreeMap<String, Arc<Log>>>>,
 }
 
@@ -38,6 +40,7 @@ impl Place {
             run: paths.run().to_owned(),
             data_socket: paths.data(),
             store: Store::new(paths.store(key)),
+            meters: Meters::default(),
             logs: Arc::default(),
         }
     }
@@ -144,5 +147,6 @@ pub(crate) fn plan(
         log: place.log(&function.name)?,
         run: place.run.clone(),
     };
-    Ok(Plan { function: function.name.clone(), version, blueprint, limits })
+    let meter = place.meters.of(&(function.name.clone(), version));
+    Ok(Plan { function: function.name.clone(), version, blueprint, limits, meter })
 }

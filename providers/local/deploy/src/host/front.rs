@@ -10,13 +10,14 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use xcloud_core::outcome::error_response;
-use xcloud_core::{Body, Error, ErrorKind, Response, Result, env};
+use xcloud_core::{Error, ErrorKind, Response, Result, env};
 use xcloud_local::binding::ID_HEADER;
-use xcloud_local::host::Call;
+use xcloud_local::host::{Call, guarded};
 use xcloud_serve::parts::request_id;
 use xcloud_serve::{Listener, Server};
 
 use super::asked_to;
+use super::metrics::Outcome;
 use super::runner::Runner;
 
 /// The first port that an app gets.
@@ -24,6 +25,8 @@ const FIRST_PORT: u16 = xcloud_local::binding::FIRST_PORT;
 const LAST_PORT: u16 = 9699;
 /// What a client waits for a process that is starting.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How many instances a request may be sent to, when one after the other is gone before it takes it.
+const TRIES: u32 = 3;
 /// Above a call's timeout, what the host waits for its answer.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -144,32 +147,54 @@ async fn call(current: Current, request: Request<Bytes>, id: &str) -> Result<Res
     let Some(runner) = runner else {
         return Err(error_response(&Error::not_found("this app has no HTTP function")));
     };
-    let lease = match runner.lease(PATIENCE.min(runner.timeout())).await {
-        Ok(lease) => lease,
-        Err(error) => {
-            let mut refusal = status(StatusCode::SERVICE_UNAVAILABLE, error.message());
-            refusal.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-            return Err(refusal);
-        }
-    };
-    // The time in line is not the handler's: its deadline counts from here.
-    let call = Call { id, remaining: lease.timeout() };
-    let child = Arc::clone(lease.child());
-    let answer = child.wire.http(request.map(Body::from), call, lease);
-    match tokio::time::timeout(call.remaining + GRACE, answer).await {
-        Ok(Ok(response)) => Ok(response),
-        Ok(Err(error)) => {
-            runner.note(&format!("request {id}: {error}"));
-            let why =
-                child.killed().unwrap_or("the function's process ended or broke off before it answered");
-            Err(status(StatusCode::BAD_GATEWAY, why))
-        }
-        Err(_) => {
-            child.report_stuck();
-            runner.note(&format!("request {id}: not answered by its deadline"));
-            Err(status(StatusCode::GATEWAY_TIMEOUT, "the function did not answer before its deadline"))
+    let mut tries = TRIES;
+    loop {
+        let mut lease = match runner.lease(PATIENCE.min(runner.timeout())).await {
+            Ok(lease) => lease,
+            Err(error) => return Err(refused(&error)),
+        };
+        lease.name(id);
+        // The time in line is not the handler's: its deadline counts from here.
+        let call = Call { id, remaining: lease.timeout() };
+        let answer = tokio::time::timeout(call.remaining + GRACE, lease.wire.http(&request, call)).await;
+        tries -= 1;
+        match answer {
+            Ok(Ok(response)) => {
+                lease.end(outcome(response.status()));
+                return Ok(guarded(response, lease));
+            }
+            // The instance was ending when it was chosen: another one takes the request.
+            Ok(Err(lost)) if !lost.begun && tries > 0 => lease.broke(),
+            Ok(Err(lost)) => {
+                lease.broke();
+                runner.note(&format!("request {id}: {}", lost.error));
+                let why = "the function's process ended or broke off before it answered";
+                return Err(status(StatusCode::BAD_GATEWAY, lease.killed().unwrap_or(why)));
+            }
+            Err(_) => {
+                lease.end(Outcome::Timeout);
+                lease.report_stuck();
+                runner.note(&format!("request {id}: not answered by its deadline"));
+                let why = "the function did not answer before its deadline";
+                return Err(status(StatusCode::GATEWAY_TIMEOUT, why));
+            }
         }
     }
+}
+
+/// How an answer of the function counts.
+fn outcome(status: StatusCode) -> Outcome {
+    match status {
+        StatusCode::GATEWAY_TIMEOUT => Outcome::Timeout,
+        status if status.is_server_error() => Outcome::Error,
+        _ => Outcome::Ok,
+    }
+}
+
+fn refused(error: &Error) -> Response {
+    let mut refusal = status(StatusCode::SERVICE_UNAVAILABLE, error.message());
+    refusal.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    refusal
 }
 
 fn status(status: StatusCode, message: &str) -> Response {

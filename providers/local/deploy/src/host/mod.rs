@@ -17,6 +17,7 @@ mod front;
 mod leftovers;
 mod limits;
 mod logs;
+mod metrics;
 mod pool;
 mod queues;
 mod release;
@@ -24,6 +25,7 @@ mod rows;
 mod runner;
 mod state;
 mod store;
+mod usage;
 mod weights;
 
 use std::fs::{File, TryLockError};
@@ -124,6 +126,7 @@ async fn run(paths: Paths) -> Result<()> {
 
 /// Opens the store, brings the apps back and listens. The lock must be held.
 async fn begin(paths: Paths) -> Result<(Arc<Host>, JoinSet<()>)> {
+    many_files();
     leftovers::clear(paths.run()).map_err(crate::error::io("cannot clear the run directory"))?;
     let info = HostInfo {
         build: build_of(&std::env::current_exe()?)?,
@@ -135,11 +138,24 @@ async fn begin(paths: Paths) -> Result<(Arc<Host>, JoinSet<()>)> {
     let host = Host::new(paths, info);
     let (control, data) = (listen(&host.paths.control())?, listen(&host.paths.data())?);
     let mut servers = JoinSet::new();
-    servers.spawn(serve(&host, data, MAX_SEND, data::answer));
+    servers.spawn(serve(&host, Listener::Unix(data), MAX_SEND, data::answer));
     host.restore().await?;
+    // Without a free port, metrics are not served for Prometheus; `xcloud metrics` has them all the same.
+    if let Some((listener, url)) = metrics::prometheus::listen().await {
+        drop(host.prometheus.set(url));
+        servers.spawn(serve(&host, Listener::Tcp(listener), 0, metrics::prometheus::answer));
+    }
     // After the restore: who gets an answer sees every app.
-    servers.spawn(serve(&host, control, MAX_PACKAGE, control::answer));
+    servers.spawn(serve(&host, Listener::Unix(control), MAX_PACKAGE, control::answer));
     Ok((host, servers))
+}
+
+/// As many open files as this user may have: each client is one, and each call on its way another.
+fn many_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // Without it there are fewer clients at once.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 /// Lets every call on its way end, then every process.
@@ -163,7 +179,7 @@ const MAX_SEND: usize = 64 * 1024 * 1024;
 
 fn serve<F>(
     host: &Arc<Host>,
-    listener: UnixListener,
+    listener: Listener,
     max_body: usize,
     answer: fn(Arc<Host>, Request<Bytes>) -> F,
 ) -> impl Future<Output = ()> + Send + 'static
@@ -176,7 +192,7 @@ where
         let stop = async move { asked_to(&mut stopped).await };
         let server = Server::new().max_body(max_body);
         let handler = move |request| answer(Arc::clone(&host), request);
-        if let Err(error) = server.run(Listener::Unix(listener), handler, stop).await {
+        if let Err(error) = server.run(listener, handler, stop).await {
             log(&format!("a socket failed: {error}"));
         }
     }

@@ -17,6 +17,7 @@ pub(crate) use self::lease::Lease;
 use self::lease::Place;
 use super::child::{Blueprint, Child, Running};
 use super::limits::Limits;
+use super::metrics::Meter;
 
 /// Calls that wait in one line; more are refused at once.
 const LINE: usize = 10_000;
@@ -30,6 +31,7 @@ pub(crate) struct Plan {
     pub(crate) version: u64,
     pub(crate) blueprint: Blueprint,
     pub(crate) limits: Limits,
+    pub(crate) meter: Arc<Meter>,
 }
 
 /// The instances of a function in a version.
@@ -159,13 +161,23 @@ impl Pool {
             if let Some(child) = inner.free(self.plan.limits.concurrency) {
                 return Ok(Lease::new(Place::take(self, child), asked));
             }
-            self.stand_in_line(&mut inner)?
+            match self.stand_in_line(&mut inner) {
+                Ok(place) => place,
+                Err(error) => {
+                    drop(inner);
+                    self.plan.meter.refuse(Duration::ZERO);
+                    return Err(error);
+                }
+            }
         };
-        match tokio::time::timeout(limit, place).await {
-            Ok(Ok(place)) => Ok(Lease::new(place?, asked)),
-            Ok(Err(_)) => Err(stopped()),
-            Err(_) => Err(self.late(limit)),
-        }
+        let error = match tokio::time::timeout(limit, place).await {
+            Ok(Ok(Ok(place))) => return Ok(Lease::new(place, asked)),
+            Ok(Ok(Err(error))) => error,
+            Ok(Err(_)) => return Err(stopped()),
+            Err(_) => self.late(limit),
+        };
+        self.plan.meter.refuse(asked.elapsed());
+        Err(error)
     }
 
     fn stand_in_line(self: &Arc<Self>, inner: &mut Inner) -> Result<oneshot::Receiver<Result<Place>>> {

@@ -1,6 +1,5 @@
 //! A function of an app, whatever versions of it serve: each call goes to one of them, by their shares.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -40,11 +39,6 @@ impl Runner {
     /// The pools that serve, and their shares in percent.
     pub(crate) fn pools(&self) -> Vec<(Arc<Pool>, u32)> {
         self.lock().pools.clone()
-    }
-
-    /// By version, the share in percent.
-    pub(crate) fn shares(&self) -> BTreeMap<u64, u32> {
-        self.lock().pools.iter().map(|(pool, percent)| (pool.version(), *percent)).collect()
     }
 
     /// The longest call of the versions that serve.

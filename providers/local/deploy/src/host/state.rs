@@ -1,7 +1,7 @@
 //! What the host's servers share: the apps, the wish to end.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::watch;
 use xcloud_core::{Error, Result};
@@ -17,12 +17,14 @@ pub(crate) struct Host {
     pub(crate) info: HostInfo,
     apps: Mutex<BTreeMap<String, Arc<App>>>,
     pub(crate) stop: watch::Sender<bool>,
+    /// Where metrics are served for Prometheus.
+    pub(crate) prometheus: OnceLock<String>,
 }
 
 impl Host {
     pub(crate) fn new(paths: Paths, info: HostInfo) -> Arc<Self> {
         let (apps, stop) = (Mutex::default(), watch::Sender::new(false));
-        Arc::new(Self { paths, info, apps, stop })
+        Arc::new(Self { paths, info, apps, stop, prometheus: OnceLock::new() })
     }
 
     /// Brings back every app. One that cannot come back is logged and does not keep the others away.

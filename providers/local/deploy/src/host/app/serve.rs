@@ -64,6 +64,7 @@ impl App {
                 (None, None) => {}
             }
         }
+        self.place.meters.retain(|version| record.release(version).is_some());
         let directory = self.place.directory.clone();
         let packages: BTreeSet<String> =
             record.releases.iter().map(|release| release.manifest.package.clone()).collect();

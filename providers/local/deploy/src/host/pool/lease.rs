@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Pool;
 use crate::host::child::Child;
+use crate::host::metrics::{Call, Outcome};
 
 /// A place in an instance. When it is given back, the next in line gets it.
 #[derive(Debug)]
@@ -15,10 +16,12 @@ pub(super) struct Place {
     held: bool,
 }
 
-/// A call on its way: the instance is not ended before it is over.
+/// A call on its way: the instance is not ended before it is over. Dropped, it is counted.
 #[derive(Debug)]
 pub(crate) struct Lease {
     place: Place,
+    id: String,
+    outcome: Outcome,
     begun: Instant,
     queued: Duration,
     cold: bool,
@@ -71,18 +74,33 @@ impl Pool {
 impl Lease {
     pub(super) fn new(place: Place, asked: Instant) -> Self {
         let begun = Instant::now();
+        let queued = begun.saturating_duration_since(asked);
         let cold = place.child.take_cold();
-        Self { place, begun, queued: begun.saturating_duration_since(asked), cold }
+        Self { place, id: String::new(), outcome: Outcome::Abandoned, begun, queued, cold }
     }
 
-    /// The instance itself.
-    pub(crate) fn child(&self) -> &Arc<Child> {
-        &self.place.child
+    /// The call's id, by which it is found among the others.
+    pub(crate) fn name(&mut self, id: &str) {
+        id.clone_into(&mut self.id);
     }
 
-    /// The pool that it is from.
-    pub(crate) fn pool(&self) -> &Arc<Pool> {
-        &self.place.pool
+    /// How the call ended; without it, the client has gone away.
+    pub(crate) fn end(&mut self, outcome: Outcome) {
+        let killed = self.place.child.killed().is_some();
+        self.outcome = if outcome == Outcome::Broken && killed { Outcome::MemoryExceeded } else { outcome };
+    }
+
+    /// The process broke the call off: it is most likely ending. It takes no more calls from here on; the host may see
+    /// its end only later.
+    pub(crate) fn broke(&mut self) {
+        self.end(Outcome::Broken);
+        self.report_stuck();
+    }
+
+    /// The call did not come back although its deadline has passed. The instance takes no more calls.
+    pub(crate) fn report_stuck(&self) {
+        self.place.pool.dismiss(&self.place.child);
+        self.place.child.report_stuck();
     }
 
     /// What the call may take in all.
@@ -93,6 +111,19 @@ impl Lease {
     /// What went wrong, as the caller is told: when the host has killed the instance, why.
     pub(crate) fn explain(&self, error: &str) -> String {
         self.place.child.killed().unwrap_or(error).to_owned()
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.place.pool.plan.meter.record(Call {
+            id: std::mem::take(&mut self.id),
+            outcome: self.outcome,
+            begun: self.begun,
+            queued: self.queued,
+            cold: self.cold,
+            instance: self.place.child.number,
+        });
     }
 }
 

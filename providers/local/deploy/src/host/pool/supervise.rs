@@ -7,13 +7,16 @@ use std::time::{Duration, Instant};
 use super::{Place, Pool, Ready, Trouble, Waiting, down, stopped};
 use crate::host::asked_to;
 use crate::host::child::{Child, Running};
+use crate::host::metrics::Share;
+use crate::host::usage::{self, Clock};
 
 /// An instance that ran this long was well: its end counts as the first again.
 const WELL: Duration = Duration::from_secs(10);
 /// Above a call's timeout, what draining waits.
 const DRAIN_MARGIN: Duration = Duration::from_secs(2);
-/// How often an instance is looked at.
-const LOOK: Duration = Duration::from_millis(250);
+/// How often an instance is looked at; an idle one every tenth time.
+const LOOK: Duration = Duration::from_millis(100);
+const IDLE_LOOKS: u32 = 10;
 
 /// Counts an instance as long as its task runs.
 #[derive(Debug)]
@@ -31,6 +34,41 @@ impl Drop for Alive {
         self.0.alive.send_modify(|alive| *alive = alive.saturating_sub(1));
     }
 }
+
+/// Looks at what an instance uses.
+struct Look {
+    clock: Clock,
+    share: Share,
+    busy: Duration,
+    skipped: u32,
+}
+
+impl Look {
+    fn new(child: &Child) -> Self {
+        // What the start took is nobody's call.
+        let mut clock = Clock::default();
+        clock.advance(child.pid());
+        Self { clock, share: Share::new(Instant::now()), busy: Duration::ZERO, skipped: 0 }
+    }
+
+    fn take(&mut self, pool: &Pool, child: &Child) {
+        if child.in_flight() == 0 && child.busy() == self.busy && self.skipped < IDLE_LOOKS {
+            self.skipped += 1;
+            return;
+        }
+        self.skipped = 0;
+        let Some(memory) = usage::memory(child.pid()) else { return };
+        pool.hold_memory(child, memory.now);
+        let Some(cpu) = self.clock.advance(child.pid()) else { return };
+        let busy = child.busy();
+        self.share.look(Instant::now(), cpu, busy.saturating_sub(self.busy));
+        self.busy = busy;
+        pool.plan.meter.used(child.number, cpu, memory.peak, &self.share);
+    }
+}
+
+/// From the breaking off of a call to the end of its process.
+const ENDING: Duration = Duration::from_millis(200);
 
 /// Why an instance leaves.
 enum End {
@@ -60,6 +98,7 @@ impl Pool {
             Ok(started) => started,
             Err(error) => return self.not_started(error.message()),
         };
+        self.plan.meter.started();
         self.admit(&child);
         let end = self.watch(&child, &mut running, &mut stop).await;
         self.dismiss(&child);
@@ -70,7 +109,7 @@ impl Pool {
                 self.failed(&ended(&child, status), begun.elapsed() > WELL);
             }
             End::Stuck => {
-                let why = "a call did not end by its deadline: the process is replaced";
+                let why = "a call was not answered: the process is replaced";
                 self.failed(why, begun.elapsed() > WELL);
                 // Calls on their way may still end well; another instance takes the next ones meanwhile.
                 child.retire(&mut running, drain).await;
@@ -90,18 +129,38 @@ impl Pool {
         running: &mut Running,
         stop: &mut tokio::sync::watch::Receiver<bool>,
     ) -> End {
+        let mut look = Look::new(child);
         loop {
             tokio::select! {
                 status = running.exited() => return End::Ended(status),
-                () = child.stuck() => return End::Stuck,
+                () = child.stuck() => {
+                    // A call that was broken off: is that because the process ends?
+                    return match tokio::time::timeout(ENDING, running.exited()).await {
+                        Ok(status) => End::Ended(status),
+                        Err(_) => End::Stuck,
+                    };
+                }
                 () = asked_to(stop) => return End::Stopped,
                 () = tokio::time::sleep(LOOK) => {
+                    look.take(self, child);
                     if self.let_go(child) {
                         return End::Idle;
                     }
                 }
             }
         }
+    }
+
+    /// Kills an instance that uses more memory than it may. What is on its way in it is lost, and told why.
+    fn hold_memory(&self, child: &Child, now: u64) {
+        let Some(limit) = self.plan.limits.memory.filter(|limit| now > *limit) else { return };
+        let mb = |bytes: u64| bytes.div_ceil(1024 * 1024);
+        child.kill(format!(
+            "memory_exceeded: the instance used {} MB of {} MB and was ended; `memory` allows more",
+            mb(now),
+            mb(limit)
+        ));
+        self.plan.meter.memory_killed();
     }
 
     /// The instance is ready: those in line get its places.
@@ -128,7 +187,7 @@ impl Pool {
     }
 
     /// The instance takes no more calls.
-    fn dismiss(&self, child: &Arc<Child>) {
+    pub(super) fn dismiss(&self, child: &Arc<Child>) {
         self.lock().ready.retain(|ready| !Arc::ptr_eq(&ready.child, child));
     }
 

@@ -13,7 +13,8 @@ use xcloud_core::event::RawMessage;
 use super::keys::{self, Kind};
 use super::tree::{Batch, Tree};
 use super::trouble::{Stored, Trouble};
-use super::{Counted, STEP, Shared, Store, lock, ms, next, now_ms};
+use super::writer::Shared;
+use super::{Counted, STEP, Store, lock, ms, next, now_ms};
 
 /// How a message ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -217,3 +217,117 @@ proptest! {
         });
     }
 }
+
+#[derive(Debug, Clone)]
+enum Step {
+    Send(u8),
+    /// Claims so many, and what becomes of each: done, again, put aside, or nothing yet.
+    Handle(usize, Vec<u8>),
+    Redrive,
+    Put(u8, u8),
+    Delete(u8),
+    /// What a host does after a while, and what a kill does at any time.
+    Reopen,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (1..5u8).prop_map(Step::Send),
+        (1..6usize, proptest::collection::vec(0..4u8, 6)).prop_map(|(n, fates)| Step::Handle(n, fates)),
+        Just(Step::Redrive),
+        (0..6u8, any::<u8>()).prop_map(|(key, value)| Step::Put(key, value)),
+        (0..6u8).prop_map(Step::Delete),
+        Just(Step::Reopen),
+    ]
+}
+
+/// What should be there.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+struct Model {
+    waiting: std::collections::BTreeSet<String>,
+    dead: std::collections::BTreeSet<String>,
+    rows: std::collections::BTreeMap<String, Vec<u8>>,
+}
+
+impl Model {
+    async fn read(store: &Store) -> Self {
+        let ids = |held: Vec<Held>| held.into_iter().map(|held| held.id).collect();
+        let (rows, _) = store.scan("t", "", "", 100).await.unwrap();
+        let found = Self {
+            waiting: ids(store.peek("q", false, 1000).await.unwrap()),
+            dead: ids(store.peek("q", true, 1000).await.unwrap()),
+            rows: rows.into_iter().map(|row| (row.key, row.value.to_vec())).collect(),
+        };
+        let (counts, rows) = (store.counts("q"), store.rows("t"));
+        let counted = (counts.waiting, counts.dead, rows);
+        let lengths = (found.waiting.len() as u64, found.dead.len() as u64, found.rows.len() as u64);
+        assert_eq!(counted, lengths, "the counters are wrong");
+        found
+    }
+
+    async fn handle(&mut self, store: &Store, limit: usize, fates: &[u8]) {
+        let claim = store.claim("q", limit, LONG).await.unwrap();
+        let mut settled = Vec::new();
+        for (message, fate) in claim.messages.iter().zip(fates) {
+            assert!(self.waiting.contains(&message.id), "{} was handed out and is not there", message.id);
+            let fate = match fate {
+                0 => Fate::Done,
+                1 => Fate::Retry(Duration::ZERO),
+                2 => Fate::Dead("no".to_owned()),
+                _ => continue,
+            };
+            if fate != Fate::Retry(Duration::ZERO) {
+                self.waiting.remove(&message.id);
+            }
+            if matches!(fate, Fate::Dead(_)) {
+                self.dead.insert(message.id.clone());
+            }
+            settled.push((message.id.clone(), fate));
+        }
+        store.settle("q", claim.receipt, &settled).await.unwrap();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Whatever is done, and wherever it is killed: exactly what was acknowledged is there.
+    #[test]
+    fn the_store_is_what_was_acknowledged(steps in proptest::collection::vec(step(), 1..25)) {
+        let mut scratch = Scratch::new("model-0");
+        run(async {
+            let (mut store, mut model, mut opened) = (scratch.store(), Model::default(), 0);
+            store.send("other", bodies(&["x"])).await.unwrap();
+            for step in steps {
+                match step {
+                    Step::Send(many) => {
+                        let ids = store.send("q", vec![Bytes::from_static(b"b"); many.into()]).await.unwrap();
+                        let fresh = ids.into_iter().filter(|id| model.waiting.insert(id.clone())).count();
+                        assert_eq!(fresh, usize::from(many), "an id was given twice");
+                    }
+                    Step::Handle(limit, fates) => model.handle(&store, limit, &fates).await,
+                    Step::Redrive => {
+                        assert_eq!(store.redrive("q").await.unwrap(), model.dead.len() as u64);
+                        let Model { waiting, dead, .. } = &mut model;
+                        waiting.append(dead);
+                    }
+                    Step::Put(key, value) => {
+                        store.put("t", &key.to_string(), vec![value].into(), Expect::Anything).await.unwrap();
+                        model.rows.insert(key.to_string(), vec![value]);
+                    }
+                    Step::Delete(key) => {
+                        let there = store.delete("t", &key.to_string(), Expect::Anything).await.unwrap();
+                        assert_eq!(there, model.rows.remove(&key.to_string()).is_some());
+                    }
+                    Step::Reopen => {
+                        opened += 1;
+                        scratch = scratch.killed(&format!("model-{opened}"));
+                        store = scratch.store();
+                    }
+                }
+                assert_eq!(Model::read(&store).await, model);
+            }
+            assert_eq!(store.counts("other").waiting, 1);
+        });
+    }
+}
