@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request};
-use xcloud_core::event::{Incoming, TriggerKind};
+use xcloud_core::event::{Batch, Incoming, TriggerKind};
 use xcloud_core::log::{Level, instance_line};
 use xcloud_core::outcome::error_response;
 use xcloud_core::queue::Bindings;
@@ -90,7 +90,8 @@ async fn event(service: &Service, request: Request<Bytes>, timeout: Option<Durat
     let id = parts.id.clone();
     mark(service, "Start", &id);
     let outcome = match work {
-        Work::Call(target, incoming) => call_event(service, target, incoming, parts).await,
+        Work::Queue(target, batch) => call_event(service, target, Incoming::Queue(batch), parts).await,
+        Work::Raw(target) => call_event(service, target, Incoming::Raw(body), parts).await,
         Work::Records(Records { stream, records }) => {
             let order = if stream { Order::Kept } else { Order::None };
             whole(call_records(service, records, &parts, order).await)
@@ -102,7 +103,8 @@ async fn event(service: &Service, request: Request<Bytes>, timeout: Option<Durat
 
 /// What an event comes to.
 enum Work {
-    Call(Target, Incoming),
+    Queue(Target, Batch),
+    Raw(Target),
     Records(Records),
 }
 
@@ -137,7 +139,7 @@ fn choose(service: &Service, body: &Bytes, parts: &Parts) -> Result<Work> {
         return read.map(Work::Records);
     }
     if let Some(target) = service.raw_target() {
-        return Ok(Work::Call(target, Incoming::Raw(body.clone())));
+        return Ok(Work::Raw(target));
     }
     if serves(TriggerKind::Topic) {
         return Ok(Work::Records(records(false, vec![decode::stream(body, facts)])));
@@ -156,7 +158,7 @@ fn message(service: &Service, messages: Messages, parts: &Parts) -> Result<Work>
     }
     let mut batch = messages.batch();
     batch.messages.iter_mut().for_each(|message| message.attempt = parts.attempt);
-    Ok(Work::Call(target, Incoming::Queue(batch)))
+    Ok(Work::Queue(target, batch))
 }
 
 fn unknown(service: &Service, what: &str) -> Error {
@@ -173,3 +175,6 @@ fn refuse(service: &Service, error: &Error) -> Response {
     instance_line(service.instance(), Level::Error, &error.to_string());
     encode::failure(error)
 }
+
+#[cfg(test)]
+mod tests;
