@@ -11,7 +11,7 @@ macro_rules! functions {
     ($($name:ident: $event:ty => $trigger:expr;)*) => {$(
         struct $name;
         impl Function<()> for $name {
-            const DESCRIPTOR: Descriptor = Descriptor { name: stringify!($name), trigger: $trigger, sends: &[] };
+            const DESCRIPTOR: Descriptor = Descriptor { name: stringify!($name), trigger: $trigger, sends: &[], tables: &[] };
             type Event = $event;
             type Args = ();
             type Return = ();

@@ -1,8 +1,8 @@
 //! CloudEvents, one or an array of them, as EventBridge delivers them: messages of SMQ queues and RocketMQ topics, OSS
-//! events, anything else.
+//! events, the neutral types, anything else.
 
 use serde_json::{Map, Value};
-use xcloud_core::event::{Batch, CloudEvent, Payload, RawMessage, Record};
+use xcloud_core::event::{Batch, CloudEvent, Payload, RawMessage, Record, neutral};
 use xcloud_core::text::parse_rfc3339;
 use xcloud_core::{Result, cloudevents};
 
@@ -36,7 +36,11 @@ impl Messages {
 
     /// The messages as the CloudEvents that they came in.
     pub fn events(self) -> Vec<Record> {
-        self.messages.into_iter().map(|(event, _)| other(event)).collect()
+        let record = |(event, _): (CloudEvent, _)| {
+            let source = event.source.clone();
+            Record::new(event, Payload::Event, source)
+        };
+        self.messages.into_iter().map(record).collect()
     }
 }
 
@@ -70,15 +74,11 @@ pub(super) fn read(events: Vec<CloudEvent>) -> Result<Delivery> {
     }
     let records = events.into_iter().map(|event| match oss::event_action(&event.ty) {
         Some(action) => oss::of_event(event, action),
-        None => Ok(other(event)),
+        // The neutral types; any other event is itself.
+        None => neutral::from_cloud_event(event),
     });
     let records = records.collect::<Result<_>>()?;
     Ok(Delivery::Records(Records { stream: false, records }))
-}
-
-fn other(event: CloudEvent) -> Record {
-    let source = event.source.clone();
-    Record::new(event, Payload::Event, source)
 }
 
 fn messages(events: Vec<CloudEvent>) -> Result<Messages> {

@@ -208,6 +208,13 @@ fn arrays_keep_their_order_and_may_hold_texts() {
 }
 
 #[test]
+fn a_bus_may_carry_the_neutral_types() {
+    let tick = fixture!("event/application").replace("OrderPaid", "dev.xcloud.schedule.tick");
+    let Payload::Tick { name: None, scheduled } = one(tick).payload else { panic!() };
+    assert_eq!(rfc3339(scheduled), "2020-11-19T13:04:41.000Z");
+}
+
+#[test]
 fn a_timer_is_the_same_event_on_every_delivery() {
     let record = one(TIMER);
     assert_eq!(record.source, "shop-dev-sweep");
