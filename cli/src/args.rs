@@ -117,6 +117,8 @@ pub(crate) enum Verb {
     Destroy(Destroy),
     /// Look at queues, try failed messages again, throw messages away
     Queue(Queue),
+    /// Put an event in by hand, as if the platform had made it
+    Emit(Emit),
 }
 
 /// `xcloud new`
@@ -304,6 +306,72 @@ pub(crate) struct Destroy {
     /// Delete queues and buckets too, with what they hold
     #[arg(long)]
     pub delete_data: bool,
+}
+
+/// `xcloud emit`
+#[derive(Debug, Group)]
+pub(crate) struct Emit {
+    /// What happens
+    #[command(subcommand)]
+    pub verb: EmitVerb,
+}
+
+/// What `xcloud emit` can make happen.
+#[derive(Debug, Subcommand)]
+pub(crate) enum EmitVerb {
+    /// A file is put into a bucket, or an object removed from it
+    Object {
+        /// The bucket
+        bucket: String,
+        /// The file; with --deleted the object's key
+        file: PathBuf,
+        /// The object's key; the file's name when absent
+        #[arg(long, value_name = "KEY")]
+        key: Option<String>,
+        /// Remove the object instead
+        #[arg(long, conflicts_with = "key")]
+        deleted: bool,
+    },
+    /// A schedule fires now
+    Tick {
+        /// The scheduled function
+        function: String,
+    },
+    /// A message is sent to a queue
+    Message {
+        /// The queue
+        queue: String,
+        /// The message: text, @file, or - for standard input
+        data: String,
+    },
+    /// A message is published
+    Topic {
+        /// The topic
+        topic: String,
+        /// The message: text, @file, or - for standard input
+        data: String,
+        /// An attribute, `name=value`
+        #[arg(short, long = "attribute", value_name = "NAME=VALUE")]
+        attributes: Vec<String>,
+    },
+    /// A row is written, or removed
+    Change {
+        /// The table
+        table: String,
+        /// The row's key
+        key: String,
+        /// The row, as JSON: text, @file, or - for standard input
+        #[arg(required_unless_present = "deleted")]
+        row: Option<String>,
+        /// Remove the row instead
+        #[arg(long, conflicts_with = "row")]
+        deleted: bool,
+    },
+    /// Any CloudEvent; id, source and time are made where they are missing
+    Event {
+        /// The event as JSON: text, @file, or - for standard input
+        event: String,
+    },
 }
 
 /// `xcloud queue`

@@ -10,6 +10,7 @@ mod destroy;
 #[cfg(feature = "local")]
 mod dev;
 mod doctor;
+mod emit;
 mod init;
 mod invoke;
 #[cfg(feature = "local")]
@@ -57,6 +58,7 @@ pub(crate) async fn run(args: &Args, printer: &Printer) -> Result<Done> {
         Verb::Deploy(options) => deploy::run(&project()?, args, options, printer).await,
         Verb::Invoke(options) => invoke::run(&project()?, args, options, printer).await,
         Verb::Logs(options) => logs::run(&project()?, args, options).await,
+        Verb::Emit(options) => emit::run(&project()?, args, options).await,
         Verb::Queue(options) => queue::run(&project()?, args, options).await,
         Verb::Status => status::run(&project()?, args).await,
         #[cfg(feature = "local")]

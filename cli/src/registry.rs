@@ -4,7 +4,7 @@
 use xcloud_core::event::Incoming;
 use xcloud_core::spec::Spec;
 use xcloud_core::{Error, ErrorKind, Result};
-use xcloud_deploy::{Artifact, Binary, Finding, Operate, Provider, Queues, Stage};
+use xcloud_deploy::{Artifact, Binary, Events, Finding, Operate, Provider, Queues, Stage};
 #[cfg(feature = "local")]
 use xcloud_local::bridge::{Cloud, Start};
 
@@ -86,8 +86,8 @@ pub(crate) const PACKAGES: &[(&str, Package, Check)] = &[
 ];
 
 /// A provider that can be deployed to.
-pub(crate) trait Deployable: Provider + Operate + Queues {}
-impl<T: Provider + Operate + Queues> Deployable for T {}
+pub(crate) trait Deployable: Provider + Operate + Queues + Events {}
+impl<T: Provider + Operate + Queues + Events> Deployable for T {}
 
 /// The names, checked; `all` is every provider of this build.
 ///

@@ -14,7 +14,7 @@ use crate::context::{Context, Parts};
 use crate::cors::Cors;
 use crate::env;
 use crate::error::{BoxError, Error, ErrorKind, Result};
-use crate::event::{Incoming, TriggerKind};
+use crate::event::{Incoming, Record, TriggerKind};
 use crate::handler::{Descriptor, DynFunction, Entry, Function, State, Trigger};
 use crate::instance::Instance;
 use crate::outcome::{Outcome, Response, error_response};
@@ -146,12 +146,13 @@ impl<S: Send + Sync + 'static> App<S> {
             tables: Vec::new(),
             settings: Settings::default(),
         };
-        let (mut routes, mut others, mut queues, mut all_tables) = (vec![], vec![], vec![], vec![]);
+        let (mut routes, mut others) = (Vec::new(), Vec::new());
+        let mut spec = Spec { version: spec::VERSION, ..Spec::default() };
         for descriptor in self.functions.iter().map(|f| f.descriptor()) {
             let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<String>>();
             let (sends, tables) = (owned(descriptor.sends), owned(descriptor.tables));
-            queues.extend(sends.iter().cloned());
-            all_tables.extend(tables.iter().cloned());
+            spec.queues.extend(sends.iter().cloned());
+            spec.tables.extend(tables.iter().cloned());
             let trigger = match descriptor.trigger {
                 Trigger::Http { method, path } => {
                     let method = method.map(str::to_owned);
@@ -165,10 +166,27 @@ impl<S: Send + Sync + 'static> App<S> {
                     continue;
                 }
                 Trigger::Queue { queue, batch } => {
-                    queues.push(queue.to_owned());
+                    spec.queues.push(queue.to_owned());
                     TriggerSpec::Queue { queue: queue.to_owned(), batch }
                 }
                 Trigger::Raw => TriggerSpec::Raw,
+                Trigger::Event => TriggerSpec::Event,
+                Trigger::Object { bucket, on } => {
+                    spec.buckets.push(bucket.to_owned());
+                    TriggerSpec::Object { bucket: bucket.to_owned(), on }
+                }
+                Trigger::Schedule { schedule, timezone } => TriggerSpec::Schedule {
+                    schedule: schedule.to_owned(),
+                    timezone: timezone.map(str::to_owned),
+                },
+                Trigger::Change { table } => {
+                    spec.tables.push(table.to_owned());
+                    TriggerSpec::Change { table: table.to_owned() }
+                }
+                Trigger::Topic { topic } => {
+                    spec.topics.push(topic.to_owned());
+                    TriggerSpec::Topic { topic: topic.to_owned() }
+                }
             };
             let name = env::cloud_name(descriptor.name);
             others.push(FunctionSpec { name, trigger, sends, tables, settings: Settings::default() });
@@ -183,11 +201,12 @@ impl<S: Send + Sync + 'static> App<S> {
             functions.push(http);
         }
         functions.extend(others);
-        for names in [&mut queues, &mut all_tables] {
+        for names in [&mut spec.queues, &mut spec.buckets, &mut spec.tables, &mut spec.topics] {
             names.sort();
             names.dedup();
         }
-        Spec { version: spec::VERSION, functions, queues, tables: all_tables }
+        spec.functions = functions;
+        spec
     }
 
     /// The app with its state type erased, as rooms take it.
@@ -223,13 +242,9 @@ impl<S: Send + Sync + 'static> App<S> {
 
     fn events(&self) -> Vec<EventFunction> {
         let event = |(index, descriptor): (usize, &'static Descriptor)| {
-            let queue = match descriptor.trigger {
-                Trigger::Http { .. } => return None,
-                Trigger::Queue { queue, .. } => Some(queue),
-                Trigger::Raw => None,
-            };
+            let (kind, source) = (descriptor.trigger.kind(), descriptor.trigger.source());
             let name = env::cloud_name(descriptor.name);
-            Some(EventFunction { index, name, kind: descriptor.trigger.kind(), queue })
+            (kind != TriggerKind::Http).then_some(EventFunction { index, name, kind, source })
         };
         self.functions.iter().map(|f| f.descriptor()).enumerate().filter_map(event).collect()
     }
@@ -263,8 +278,8 @@ pub struct EventFunction {
     pub name: String,
     /// The kind of its trigger.
     pub kind: TriggerKind,
-    /// Its queue's name in the app.
-    pub queue: Option<&'static str>,
+    /// The name in the app of its queue, bucket, table or topic.
+    pub source: Option<&'static str>,
 }
 
 type Shutdown = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
@@ -363,21 +378,47 @@ impl Service {
     /// # Errors
     /// [`ErrorKind::BadEvent`] saying which queues are served.
     pub fn queue_target(&self, source: &str) -> Result<Target> {
-        let queues = || self.0.events.iter().filter_map(|e| Some((e, e.queue?)));
+        self.source_target(&[TriggerKind::Queue], source)
+    }
+
+    /// The queue or topic function for a message, where the platform carries both in the same way.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadEvent`] saying what is served.
+    pub fn message_target(&self, source: &str) -> Result<Target> {
+        self.source_target(&[TriggerKind::Queue, TriggerKind::Topic], source)
+    }
+
+    /// The function for a record: of its kind and source as [`Service::queue_target`] says, else the one that takes any
+    /// CloudEvent.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadEvent`] saying what is served.
+    pub fn record_target(&self, record: &Record) -> Result<Target> {
+        let any = || self.0.events.iter().find(|e| e.kind == TriggerKind::Event).map(|e| Target(e.index));
+        self.source_target(&[record.kind()], &record.source).or_else(|error| any().ok_or(error))
+    }
+
+    fn source_target(&self, kinds: &[TriggerKind], source: &str) -> Result<Target> {
+        let functions = || self.0.events.iter().filter(|e| kinds.contains(&e.kind));
+        // A schedule is known by its function's name.
+        let name = |e: &EventFunction| e.source.map_or_else(|| e.name.clone(), str::to_owned);
         let named =
-            |queue: &str| source == queue || source.strip_suffix(queue).is_some_and(|p| p.ends_with('-'));
+            |name: &str| source == name || source.strip_suffix(name).is_some_and(|p| p.ends_with('-'));
         // The longest name wins, so that `orders-dead` is not taken for `dead`.
-        if let Some((event, _)) = queues().filter(|(_, q)| named(q)).max_by_key(|(_, q)| q.len()) {
+        let found = functions().filter(|e| named(&name(e))).max_by_key(|e| name(e).len());
+        if let Some(event) = found {
             return Ok(Target(event.index));
         }
-        let all: Vec<_> = queues().collect();
+        let all: Vec<_> = functions().collect();
+        let kind = kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(" or ");
         match all.as_slice() {
-            [(event, _)] => Ok(Target(event.index)),
-            [] => Err(Error::new(ErrorKind::BadEvent, "this instance serves no queue function")),
+            [event] => Ok(Target(event.index)),
+            [] => Err(Error::new(ErrorKind::BadEvent, format!("this instance serves no {kind} function"))),
             many => {
-                let names: Vec<_> = many.iter().map(|(_, q)| *q).collect();
+                let names: Vec<_> = many.iter().map(|e| name(e)).collect();
                 let message =
-                    format!("no function takes messages of `{source}`; served queues: {}", names.join(", "));
+                    format!("no function takes {kind} events of `{source}`; served: {}", names.join(", "));
                 Err(Error::new(ErrorKind::BadEvent, message))
             }
         }

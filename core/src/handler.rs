@@ -9,9 +9,10 @@ use std::task::Poll;
 
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result, Settlement};
-use crate::event::{Decoded, Event, Incoming, TriggerKind};
+use crate::event::{Decoded, Event, Incoming, Payload, TriggerKind};
 use crate::outcome::{BatchOutcome, IntoOutcome, Outcome, Output};
 use crate::queue::{BoxFuture, Sender};
+use crate::spec::ObjectFilter;
 use crate::table::Table;
 
 /// What `#[handler]` says about a function.
@@ -47,6 +48,32 @@ pub enum Trigger {
     },
     /// Every event that no other function takes.
     Raw,
+    /// Objects of a bucket.
+    Object {
+        /// The bucket's name in the app.
+        bucket: &'static str,
+        /// What must have happened to them.
+        on: ObjectFilter,
+    },
+    /// Scheduled times.
+    Schedule {
+        /// A schedule that `xcloud_schedule` reads; the attribute has checked it.
+        schedule: &'static str,
+        /// The IANA name of its time zone; `None` is UTC.
+        timezone: Option<&'static str>,
+    },
+    /// Changes of a table.
+    Change {
+        /// The table's name in the app.
+        table: &'static str,
+    },
+    /// Messages of a topic.
+    Topic {
+        /// The topic's name in the app.
+        topic: &'static str,
+    },
+    /// Every CloudEvent that no other function takes.
+    Event,
 }
 
 impl Trigger {
@@ -56,6 +83,33 @@ impl Trigger {
             Self::Http { .. } => TriggerKind::Http,
             Self::Queue { .. } => TriggerKind::Queue,
             Self::Raw => TriggerKind::Raw,
+            Self::Object { .. } => TriggerKind::Object,
+            Self::Schedule { .. } => TriggerKind::Schedule,
+            Self::Change { .. } => TriggerKind::Change,
+            Self::Topic { .. } => TriggerKind::Topic,
+            Self::Event => TriggerKind::Event,
+        }
+    }
+
+    /// The name in the app of what it watches.
+    pub const fn source(&self) -> Option<&'static str> {
+        match *self {
+            Self::Queue { queue: name, .. }
+            | Self::Object { bucket: name, .. }
+            | Self::Change { table: name }
+            | Self::Topic { topic: name } => Some(name),
+            Self::Http { .. } | Self::Raw | Self::Schedule { .. } | Self::Event => None,
+        }
+    }
+
+    /// Whether it takes this event, once its kind and source are right.
+    fn takes(&self, incoming: &Incoming) -> bool {
+        match (self, incoming) {
+            (Self::Object { on, .. }, Incoming::Record(record)) => match record.payload {
+                Payload::Object { action, .. } => on.takes(action),
+                _ => true,
+            },
+            _ => true,
         }
     }
 }
@@ -224,6 +278,10 @@ impl<S: Send + Sync + 'static, F: Function<S>> DynFunction<S> for Entry<F> {
 }
 
 async fn attempt<S, F: Function<S>>(incoming: Incoming, cx: &Context, state: &Arc<S>) -> Outcome {
+    // A bucket's notifications may be wider than what one handler asked for.
+    if !F::DESCRIPTOR.trigger.takes(&incoming) {
+        return Outcome::Done(bytes::Bytes::from_static(b"null"));
+    }
     let ids = match &incoming {
         Incoming::Queue(batch) => batch.messages.iter().map(|m| m.id.clone()).collect(),
         _ => Vec::new(),

@@ -26,7 +26,7 @@ pub use self::app::{App, Functions, Program, Service, Target};
 pub use self::body::Body;
 pub use self::context::{Context, Parts};
 pub use self::error::{BoxError, Error, ErrorKind, Result};
-pub use self::event::{Event, Http, Message, Queue, Raw};
+pub use self::event::{Change, CloudEvent, Event, Http, Message, Object, Queue, Raw, Tick, Topic};
 pub use self::handler::{FromContext, Function, State};
 pub use self::instance::{Instance, Platform};
 pub use self::outcome::{BatchOutcome, IntoOutcome, IntoResponse, Json, Outcome, Response};

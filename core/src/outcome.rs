@@ -24,7 +24,7 @@ pub enum Outcome {
     Failed(Error),
 }
 
-/// The kind of answer that an event takes: [`Reply`], [`Ack`] or [`Value`].
+/// The kind of answer that an event takes: [`Reply`], [`Ack`], [`Done`] or [`Value`].
 pub trait Output: Send + 'static {
     /// How an error is answered.
     fn fail(error: Error) -> Outcome;
@@ -36,6 +36,9 @@ pub struct Reply;
 /// Queues: nothing, or a [`BatchOutcome`].
 #[derive(Debug)]
 pub struct Ack;
+/// Objects, schedules, changes, topics, CloudEvents: nothing.
+#[derive(Debug)]
+pub struct Done;
 /// Raw events: anything that serialises to JSON.
 #[derive(Debug)]
 pub struct Value;
@@ -47,6 +50,12 @@ impl Output for Reply {
 }
 
 impl Output for Ack {
+    fn fail(error: Error) -> Outcome {
+        Outcome::Failed(error)
+    }
+}
+
+impl Output for Done {
     fn fail(error: Error) -> Outcome {
         Outcome::Failed(error)
     }
@@ -71,7 +80,7 @@ pub fn error_response(error: &Error) -> Response {
 #[diagnostic::on_unimplemented(
     message = "a handler of this event cannot return `{Self}`",
     label = "not a possible answer",
-    note = "HTTP handlers return `Json<T>`, text, bytes, a status, `(StatusCode, R)`, a `Response` or nothing; queue handlers nothing or `BatchOutcome`; all of them in an `xcloud::Result` if they can fail"
+    note = "HTTP handlers return `Json<T>`, text, bytes, a status, `(StatusCode, R)`, a `Response` or nothing; queue handlers nothing or `BatchOutcome`, handlers of other events nothing; all of them in an `xcloud::Result` if they can fail"
 )]
 pub trait IntoOutcome<O: Output> {
     /// The outcome.
@@ -200,6 +209,12 @@ impl IntoOutcome<Ack> for () {
 impl IntoOutcome<Ack> for BatchOutcome {
     fn into_outcome(self) -> Outcome {
         Outcome::Batch(self)
+    }
+}
+
+impl IntoOutcome<Done> for () {
+    fn into_outcome(self) -> Outcome {
+        Outcome::Done(Bytes::from_static(b"null"))
     }
 }
 

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::ObjectAction;
+
 /// The version of the Spec's format that this crate writes and reads.
 pub const VERSION: u32 = 1;
 
@@ -20,9 +22,15 @@ pub struct Spec {
     pub functions: Vec<FunctionSpec>,
     /// The queues that functions take from or send to, by name.
     pub queues: Vec<String>,
-    /// The tables that functions use, by name.
+    /// The buckets that functions watch, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub buckets: Vec<String>,
+    /// The tables that functions use or watch, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tables: Vec<String>,
+    /// The topics that functions subscribe to, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub topics: Vec<String>,
 }
 
 impl Spec {
@@ -73,6 +81,56 @@ pub enum TriggerSpec {
     },
     /// Any event that nothing else takes.
     Raw,
+    /// Objects of a bucket.
+    Object {
+        /// The bucket's name in the app.
+        bucket: String,
+        /// `created`, `deleted` or `any`.
+        on: ObjectFilter,
+    },
+    /// Scheduled times.
+    Schedule {
+        /// As `xcloud_schedule::Schedule` reads it.
+        schedule: String,
+        /// The IANA name of the time zone; absent: UTC.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        timezone: Option<String>,
+    },
+    /// Changes of a table.
+    Change {
+        /// The table's name in the app.
+        table: String,
+    },
+    /// Messages of a topic.
+    Topic {
+        /// The topic's name in the app.
+        topic: String,
+    },
+    /// Any CloudEvent that nothing else takes.
+    Event,
+}
+
+/// Which of a bucket's events a function takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ObjectFilter {
+    /// Objects written.
+    #[default]
+    Created,
+    /// Objects removed.
+    Deleted,
+    /// Both.
+    Any,
+}
+
+impl ObjectFilter {
+    /// Whether the function takes an event of this action.
+    pub const fn takes(self, action: ObjectAction) -> bool {
+        matches!(
+            (self, action),
+            (Self::Any, _) | (Self::Created, ObjectAction::Created) | (Self::Deleted, ObjectAction::Deleted)
+        )
+    }
 }
 
 impl TriggerSpec {
@@ -82,6 +140,11 @@ impl TriggerSpec {
             Self::Http { .. } => "http",
             Self::Queue { .. } => "queue",
             Self::Raw => "raw",
+            Self::Object { .. } => "object",
+            Self::Schedule { .. } => "schedule",
+            Self::Change { .. } => "change",
+            Self::Topic { .. } => "topic",
+            Self::Event => "event",
         }
     }
 }

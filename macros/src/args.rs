@@ -1,4 +1,4 @@
-//! The attribute's arguments: `http = "…"`, `queue = "…"`, `raw`, `batch = N`, `sends = …`, `tables = …`.
+//! The attribute's arguments: one trigger (`http = "…"`, `queue = "…"`, …), what goes with it, `sends = …`.
 
 use proc_macro2::{Span, TokenStream};
 use syn::parse::{Parse, ParseStream, Parser};
@@ -10,13 +10,43 @@ pub(crate) enum Trigger {
     Http { method: Option<String>, path: String },
     Queue { queue: String },
     Raw,
+    Object { bucket: String },
+    Schedule { schedule: String },
+    Change { table: String },
+    Topic { topic: String },
+    Event,
 }
+
+impl Trigger {
+    /// The attribute's key and the type of its event.
+    pub(crate) const fn words(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Http { .. } => ("http", "Http"),
+            Self::Queue { .. } => ("queue", "Queue"),
+            Self::Raw => ("raw", "Raw"),
+            Self::Object { .. } => ("object", "Object"),
+            Self::Schedule { .. } => ("schedule", "Tick"),
+            Self::Change { .. } => ("change", "Change"),
+            Self::Topic { .. } => ("topic", "Topic"),
+            Self::Event => ("event", "CloudEvent"),
+        }
+    }
+}
+
+/// The types of events.
+pub(crate) const EVENTS: [&str; 8] =
+    ["Http", "Queue", "Raw", "Object", "Tick", "Change", "Topic", "CloudEvent"];
 
 /// The arguments, checked.
 pub(crate) struct Args {
     pub(crate) trigger: Option<(Trigger, Span)>,
     pub(crate) batch: Option<u32>,
     batch_span: Option<Span>,
+    /// `Created`, `Deleted` or `Any`, as core names them.
+    pub(crate) on: Option<Ident>,
+    on_span: Option<Span>,
+    pub(crate) timezone: Option<LitStr>,
+    timezone_span: Option<Span>,
     pub(crate) sends: Vec<LitStr>,
     pub(crate) sends_span: Option<Span>,
     pub(crate) tables: Vec<LitStr>,
@@ -26,7 +56,10 @@ pub(crate) struct Args {
     pub(crate) errors: Vec<Error>,
 }
 
-const KEYS: [&str; 6] = ["http", "queue", "raw", "batch", "sends", "tables"];
+const KEYS: [&str; 13] = [
+    "http", "queue", "topic", "object", "schedule", "change", "event", "raw", "batch", "on", "timezone",
+    "sends", "tables",
+];
 const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
 
 /// One `key` or `key = value`.
@@ -69,6 +102,10 @@ impl Args {
             trigger: None,
             batch: None,
             batch_span: None,
+            on: None,
+            on_span: None,
+            timezone: None,
+            timezone_span: None,
             sends: Vec::new(),
             sends_span: None,
             tables: Vec::new(),
@@ -96,15 +133,28 @@ impl Args {
             let what =
                 if empty { "say what calls this handler" } else { "nothing says what calls this handler" };
             let message = format!(
-                "{what}: `#[handler(http = \"POST /path\")]`, `#[handler(queue = \"name\")]` or `#[handler(raw)]`"
+                "{what}: `#[handler(http = \"POST /path\")]`, `#[handler(queue = \"name\")]`, `topic = \"name\"`, \
+                 `object = \"bucket\"`, `schedule = \"every 5 minutes\"`, `change = \"table\"`, `event` or `raw`"
             );
             args.errors.push(Error::new(Span::call_site(), message));
         }
-        if let (Some(_), Some((Trigger::Http { .. } | Trigger::Raw, _))) = (args.batch, &args.trigger) {
-            let span = args.batch_span.unwrap_or_else(Span::call_site);
-            args.errors.push(Error::new(span, "`batch` is for queue handlers"));
-        }
+        args.check_companions();
         args
+    }
+
+    /// Keys that go with one trigger alone.
+    fn check_companions(&mut self) {
+        let Some((trigger, _)) = &self.trigger else { return };
+        let (key, _) = trigger.words();
+        for (span, wanted, message) in [
+            (self.batch_span, "queue", "`batch` is for queue handlers"),
+            (self.on_span, "object", "`on` is for object handlers"),
+            (self.timezone_span, "schedule", "`timezone` is for schedules"),
+        ] {
+            if let Some(span) = span.filter(|_| key != wanted) {
+                self.errors.push(Error::new(span, message));
+            }
+        }
     }
 
     fn take(&mut self, argument: Argument) {
@@ -117,6 +167,28 @@ impl Args {
                 self.set_trigger(Trigger::Queue { queue: text.value() }, span);
             }
             ("raw", None) => self.set_trigger(Trigger::Raw, span),
+            ("event", None) => self.set_trigger(Trigger::Event, span),
+            ("topic", Some(Value::Text(text))) => {
+                self.check_name(&text, "topic");
+                self.set_trigger(Trigger::Topic { topic: text.value() }, span);
+            }
+            ("object", Some(Value::Text(text))) => {
+                self.check_name(&text, "bucket");
+                self.set_trigger(Trigger::Object { bucket: text.value() }, span);
+            }
+            ("change", Some(Value::Text(text))) => {
+                self.check_name(&text, "table");
+                self.set_trigger(Trigger::Change { table: text.value() }, span);
+            }
+            ("schedule", Some(Value::Text(text))) => self.schedule(&text, span),
+            ("on", Some(Value::Text(text))) => self.on(&text, span),
+            ("timezone", Some(Value::Text(text))) => {
+                if let Err(why) = xcloud_schedule::check_zone(&text.value()) {
+                    self.errors.push(Error::new(text.span(), why));
+                }
+                self.timezone = Some(text);
+                self.timezone_span = Some(span);
+            }
             ("batch", Some(Value::Number(number))) => match number.base10_parse::<u32>() {
                 Ok(n @ 1..=10_000) => {
                     self.batch = Some(n);
@@ -131,6 +203,17 @@ impl Args {
             ("http", _) => self.errors.push(Error::new(span, "write `http = \"POST /path\"`")),
             ("queue", _) => self.errors.push(Error::new(span, "write `queue = \"name\"`")),
             ("raw", _) => self.errors.push(Error::new(span, "`raw` takes no value")),
+            ("event", _) => self.errors.push(Error::new(span, "`event` takes no value")),
+            ("topic" | "change", _) => {
+                self.errors.push(Error::new(span, format!("write `{key} = \"name\"`")));
+            }
+            ("object", _) => self.errors.push(Error::new(span, "write `object = \"bucket\"`")),
+            ("schedule", _) => {
+                self.errors
+                    .push(Error::new(span, "write `schedule = \"every 5 minutes\"`, or cron in five fields"));
+            }
+            ("on", _) => self.errors.push(Error::new(span, "write `on = \"created\"`")),
+            ("timezone", _) => self.errors.push(Error::new(span, "write `timezone = \"Europe/Berlin\"`")),
             ("batch", _) => self.errors.push(Error::new(span, "write `batch = 10`")),
             ("sends", _) => {
                 self.unread.push("sends");
@@ -154,7 +237,8 @@ impl Args {
 
     fn set_trigger(&mut self, trigger: Trigger, span: Span) {
         if self.trigger.is_some() {
-            self.errors.push(Error::new(span, "a handler has one trigger: `http`, `queue` or `raw`"));
+            let message = "a handler has one trigger: `http`, `queue`, `topic`, `object`, `schedule`, `change`, `event` or `raw`";
+            self.errors.push(Error::new(span, message));
         } else {
             self.trigger = Some((trigger, span));
         }
@@ -176,6 +260,28 @@ impl Args {
             self.errors.push(Error::new(text.span(), why));
         }
         self.set_trigger(Trigger::Http { method, path: path.to_owned() }, span);
+    }
+
+    fn schedule(&mut self, text: &LitStr, span: Span) {
+        if let Err(why) = xcloud_schedule::Schedule::parse(&text.value()) {
+            self.errors.push(Error::new(text.span(), why));
+        }
+        self.set_trigger(Trigger::Schedule { schedule: text.value() }, span);
+    }
+
+    fn on(&mut self, text: &LitStr, span: Span) {
+        let variant = match text.value().as_str() {
+            "created" => "Created",
+            "deleted" => "Deleted",
+            "any" => "Any",
+            other => {
+                let message = format!("`{other}` is not one of created, deleted, any");
+                self.errors.push(Error::new(text.span(), message));
+                return;
+            }
+        };
+        self.on = Some(Ident::new(variant, Span::call_site()));
+        self.on_span = Some(span);
     }
 
     fn sends(&mut self, list: Vec<LitStr>, span: Span) {

@@ -5,7 +5,7 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Error, Ident, Type};
 
-use crate::args::{Args, Trigger};
+use crate::args::{Args, EVENTS, Trigger};
 use crate::signature::{Item, Shape, last_segment};
 
 pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> TokenStream {
@@ -84,7 +84,18 @@ fn implementation(item: &Item, args: &Args, shape: &Shape, event: &Type) -> Toke
             let batch = option(args.batch.as_ref());
             quote!(Queue { queue: #queue, batch: #batch })
         }
-        _ => quote!(Raw),
+        Some((Trigger::Object { bucket }, _)) => {
+            let on = args.on.clone().unwrap_or_else(|| format_ident!("Created"));
+            quote!(Object { bucket: #bucket, on: ::xcloud::__private::ObjectFilter::#on })
+        }
+        Some((Trigger::Schedule { schedule }, _)) => {
+            let timezone = option(args.timezone.as_ref());
+            quote!(Schedule { schedule: #schedule, timezone: #timezone })
+        }
+        Some((Trigger::Change { table }, _)) => quote!(Change { table: #table }),
+        Some((Trigger::Topic { topic }, _)) => quote!(Topic { topic: #topic }),
+        Some((Trigger::Event, _)) => quote!(Event),
+        Some((Trigger::Raw, _)) | None => quote!(Raw),
     };
     let (sends, tables) = (&args.sends, &args.tables);
     let (others, output) = (&shape.others, &shape.output);
@@ -141,12 +152,8 @@ fn checks(shape: &Shape) -> TokenStream {
 fn check_kind(args: &Args, shape: &Shape, errors: &mut Vec<Error>) {
     let (Some((trigger, span)), Some(event)) = (&args.trigger, &shape.event) else { return };
     let Some(name) = last_segment(event).map(|s| s.ident.to_string()) else { return };
-    let (key, fits) = match trigger {
-        Trigger::Http { .. } => ("http", "Http"),
-        Trigger::Queue { .. } => ("queue", "Queue"),
-        Trigger::Raw => ("raw", "Raw"),
-    };
-    if name != fits && ["Http", "Queue", "Raw"].contains(&name.as_str()) {
+    let (key, fits) = trigger.words();
+    if name != fits && EVENTS.contains(&name.as_str()) {
         let message = format!(
             "`{key}` does not go with the event `{name}`: take `{fits}`, or name a trigger for `{name}`"
         );

@@ -63,7 +63,7 @@ impl Shape {
         if event.is_none() && !matches!(sig.inputs.first(), Some(FnArg::Receiver(_))) {
             errors.push(Error::new(
                 sig.paren_token.span.join(),
-                "a handler's first argument is its event: `Http<T>`, `Queue<T>` or `Raw`",
+                "a handler's first argument is its event: `Http<T>`, `Queue<T>`, `Topic<T>`, `Object`, `Tick`, `Change<T>`, `CloudEvent` or `Raw`",
             ));
         }
         let others: Vec<Type> = types.into_iter().skip(1).collect();

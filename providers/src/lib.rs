@@ -4,9 +4,9 @@ mod detect;
 mod run;
 
 pub use xcloud_core::{
-    App, BatchOutcome, Body, BoxError, Context, Error, ErrorKind, FromContext, Functions, Http, IntoOutcome,
-    IntoResponse, Json, Message, Outcome, Platform, Queue, Raw, Response, Result, Sender, State, Table,
-    event, spec, table,
+    App, BatchOutcome, Body, BoxError, Change, CloudEvent, Context, Error, ErrorKind, FromContext, Functions,
+    Http, IntoOutcome, IntoResponse, Json, Message, Object, Outcome, Platform, Queue, Raw, Response, Result,
+    Sender, State, Table, Tick, Topic, event, spec, table,
 };
 pub use xcloud_macros::handler;
 
@@ -27,6 +27,7 @@ macro_rules! functions {
 #[doc(hidden)]
 pub mod __private {
     pub use xcloud_core::handler::{Descriptor, Function, Trigger};
+    pub use xcloud_core::spec::ObjectFilter;
 
     /// Bounds an argument's type where the user wrote it.
     pub fn argument<S, T: xcloud_core::FromContext<S>>() {}

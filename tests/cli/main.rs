@@ -6,6 +6,7 @@ mod deploy;
 mod dev;
 mod doctor;
 mod durability;
+mod events;
 mod faults;
 mod fixture;
 mod input;

@@ -13,7 +13,8 @@ pub(crate) fn every_fixture_is_read_or_refused() -> Result<(), String> {
     };
     let folder = source.join("src/fixtures");
     let entries = std::fs::read_dir(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-    let (mut http, mut queue, mut raw) = (0, 0, 0);
+    let (mut http, mut queue, mut records, mut raw) = (0, 0, 0, 0);
+    let mut refused = Vec::new();
     for entry in entries {
         let path = entry.map_err(|e| e.to_string())?.path();
         if path.extension().is_none_or(|e| e != "json") {
@@ -29,12 +30,19 @@ pub(crate) fn every_fixture_is_read_or_refused() -> Result<(), String> {
                 check(&path, !batch.messages.is_empty())?;
                 queue += 1;
             }
+            Ok(Payload::Records(read)) => {
+                check(&path, !read.records.is_empty())?;
+                records += 1;
+            }
             Ok(Payload::Raw(_)) => raw += 1,
-            Err(error) => check(&path, !error.message().is_empty())?,
+            Err(error) => refused.push(format!("{}: {error}", path.display())),
         }
     }
-    if http < 10 || queue < 2 || http + queue + raw < 170 {
-        return Err(format!("{http} requests, {queue} batches, {raw} others: some were not recognised"));
+    if http < 10 || queue < 2 || records < 15 || http + queue + records + raw < 170 {
+        let refused = refused.join("\n");
+        return Err(format!(
+            "{http} requests, {queue} batches, {records} records, {raw} others; refused: {refused}"
+        ));
     }
     Ok(())
 }

@@ -2,7 +2,8 @@
 
 use crate::{read, root, tracked};
 
-const PAGES: [&str; 4] = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/performance.md"];
+const PAGES: [&str; 5] =
+    ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/events.md", "docs/performance.md"];
 
 /// The code spans and code blocks of a page, line by line.
 fn code(text: &str) -> Vec<String> {

@@ -15,7 +15,7 @@ pub struct Room {
     pub start: Start,
     /// Whether single messages of a batch can be retried.
     pub partial_failure: bool,
-    /// Who speaks for the platform: our own simulator, or someone else's program.
+    /// Who speaks for the platform: our own simulator, or (for `local`) the platform itself.
     pub evidence: &'static str,
 }
 
@@ -27,6 +27,6 @@ pub fn all() -> Vec<Room> {
         room("azure", |l| Box::pin(xcloud_azure::host::start(l)), false, "simulator"),
         room("gcp", |l| Box::pin(xcloud_gcp::host::start(l)), false, "simulator"),
         room("alibaba", |l| Box::pin(xcloud_alibaba::host::start(l)), false, "simulator"),
-        room("local", |l| Box::pin(xcloud_local::host::start(l)), true, "our own platform"),
+        room("local", |l| Box::pin(xcloud_local::host::start(l)), true, "vendor"),
     ]
 }

@@ -93,6 +93,7 @@ mod tests {
             ],
             queues: vec!["order-placed".to_owned(), "q".repeat(130)],
             tables: vec!["hoarded".to_owned()],
+            ..Spec::default()
         }
     }
 
@@ -118,7 +119,7 @@ mod tests {
         let one = TriggerSpec::Queue { queue: "q".to_owned(), batch: None };
         let functions = vec![function("http", http, &[]), function("work", one, &[])];
         let queues = vec!["q".to_owned()];
-        let spec = Spec { version: 1, functions, queues, tables: Vec::new() };
+        let spec = Spec { version: 1, functions, queues, ..Spec::default() };
         let toml = "[functions.http]\nmemory = \"512MB\"\ntimeout = \"15s\"\nenv = { LOG = \"info\" }\n";
         let spec = resolve(spec, &Manifest::read(&Source::of(toml)).unwrap(), "dev").unwrap();
         let stage = Stage { project: "shop".to_owned(), stage: "dev".to_owned() };

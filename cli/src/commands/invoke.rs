@@ -85,7 +85,7 @@ fn form(_: &args::Invoke, _: &Invoke, _: &Spec, _: &Operated, _: &Printer) -> Re
     Ok(None)
 }
 
-fn data(data: Option<&str>) -> Result<Vec<u8>> {
+pub(super) fn data(data: Option<&str>) -> Result<Vec<u8>> {
     match data {
         None => Ok(Vec::new()),
         Some("-") => {

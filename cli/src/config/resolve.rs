@@ -100,7 +100,7 @@ mod tests {
             version: 1,
             functions: vec![function("http", http), function("fulfil-all", queue)],
             queues: Vec::new(),
-            tables: Vec::new(),
+            ..Spec::default()
         }
     }
 

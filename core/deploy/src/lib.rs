@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod engine;
+pub mod events;
 pub mod metrics;
 pub mod operate;
 pub mod package;
@@ -11,6 +12,7 @@ pub mod provider;
 pub mod queues;
 pub mod versions;
 
+pub use self::events::{Emit, Emitted, Events};
 pub use self::metrics::{Metrics, MetricsQuery};
 pub use self::operate::{Invoke, Invoked, LogLine, LogQuery, Operate, Status, Take};
 pub use self::plan::{Action, Change, FieldChange, Plan, Resource};

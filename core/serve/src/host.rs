@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::process::Command;
-use xcloud_core::event::Batch;
-use xcloud_core::{Body, BoxFuture, Error, Result};
+use xcloud_core::event::{Batch, Record};
+use xcloud_core::{Body, BoxFuture, Error, ErrorKind, Result};
 
 pub use self::process::Process;
 pub use self::wire::{
@@ -88,6 +88,17 @@ pub trait Host: Send + Sync {
         function: &'a str,
         event: Bytes,
     ) -> BoxFuture<'a, Result<Result<Bytes, String>>>;
+
+    /// Delivers one event that is neither a request nor a queue's batch to the function with this cloud name, as the
+    /// platform writes it.
+    ///
+    /// # Errors
+    /// [`xcloud_core::ErrorKind::Unsupported`] where the platform has no such events.
+    fn record<'a>(&'a self, function: &'a str, record: Record) -> BoxFuture<'a, Result<Delivery>> {
+        let kind = record.kind().as_str();
+        let message = format!("this platform's host sends no {kind} event to `{function}`");
+        Box::pin(std::future::ready(Err(Error::new(ErrorKind::Unsupported, message))))
+    }
 
     /// Whether each message of a queue is a call of its own.
     fn one_by_one(&self) -> bool {

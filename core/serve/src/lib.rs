@@ -7,6 +7,7 @@ pub mod client;
 #[cfg(feature = "host")]
 pub mod host;
 pub mod parts;
+pub mod records;
 mod runtime;
 mod server;
 

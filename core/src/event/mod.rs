@@ -2,11 +2,13 @@
 
 mod change;
 mod http;
+pub mod neutral;
 mod object;
 mod params;
 mod query;
 mod queue;
 mod raw;
+mod record;
 mod tick;
 mod topic;
 
@@ -17,6 +19,7 @@ pub use self::params::Params;
 pub use self::query::Query;
 pub use self::queue::{Batch, Message, Queue, RawMessage};
 pub use self::raw::{CloudEvent, Raw};
+pub use self::record::{Payload, Record};
 pub use self::tick::Tick;
 pub use self::topic::Topic;
 
@@ -37,6 +40,16 @@ pub enum TriggerKind {
     Queue,
     /// Whatever bytes the platform hands over.
     Raw,
+    /// Something happened to an object in a bucket.
+    Object,
+    /// A scheduled time came.
+    Schedule,
+    /// A row of a table changed.
+    Change,
+    /// A message was published.
+    Topic,
+    /// Any CloudEvent.
+    Event,
 }
 
 impl TriggerKind {
@@ -46,6 +59,11 @@ impl TriggerKind {
             Self::Http => "http",
             Self::Queue => "queue",
             Self::Raw => "raw",
+            Self::Object => "object",
+            Self::Schedule => "schedule",
+            Self::Change => "change",
+            Self::Topic => "topic",
+            Self::Event => "event",
         }
     }
 }
@@ -64,6 +82,8 @@ pub enum Incoming {
     Queue(Batch),
     /// Any other event: its bytes.
     Raw(Bytes),
+    /// An object, schedule, change, topic or other event.
+    Record(Box<Record>),
 }
 
 impl Incoming {
@@ -73,6 +93,14 @@ impl Incoming {
             Self::Http(_) => TriggerKind::Http,
             Self::Queue(_) => TriggerKind::Queue,
             Self::Raw(_) => TriggerKind::Raw,
+            Self::Record(record) => record.kind(),
+        }
+    }
+
+    pub(crate) fn into_record(self) -> Option<(CloudEvent, Payload)> {
+        match self {
+            Self::Record(record) => Some((record.event, record.payload)),
+            _ => None,
         }
     }
 }
@@ -81,7 +109,7 @@ impl Incoming {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an xcloud event",
     label = "not an event",
-    note = "a handler's first argument is the event: `Http<T>` for HTTP, `Queue<T>` for a queue, `Raw` for anything else; `T` is your `serde::Deserialize` type"
+    note = "a handler's first argument is the event: `Http<T>` for HTTP, `Queue<T>` for a queue, `Topic<T>`, `Object`, `Tick`, `Change<T>`, `CloudEvent`, or `Raw` for anything else; `T` is your `serde::Deserialize` type"
 )]
 pub trait Event: Sized + Send {
     /// The kind of trigger that produces it.

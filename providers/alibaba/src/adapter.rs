@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request};
-use xcloud_core::event::Incoming;
+use xcloud_core::event::{Batch, Incoming, TriggerKind};
 use xcloud_core::log::{Level, instance_line};
 use xcloud_core::outcome::error_response;
 use xcloud_core::queue::Bindings;
@@ -12,8 +12,10 @@ use xcloud_core::{
     Error, ErrorKind, Instance, Parts, Platform, Program, Response, Result, Service, Target, env,
 };
 use xcloud_serve::parts::{deadline, header, request_id, timeout};
+use xcloud_serve::records::{Order, call_records, whole};
 use xcloud_serve::{Concurrency, Listener, Server, block_on, call_event, call_http, terminated};
 
+use crate::decode::{Delivery, Facts, Messages, Records};
 use crate::{binding, decode, encode};
 
 /// Runs the program as a custom runtime until the platform ends it.
@@ -78,22 +80,91 @@ async fn event(service: &Service, request: Request<Bytes>, timeout: Option<Durat
     let mut parts = parts(service, request.headers(), timeout);
     let retries = header(request.headers(), binding::RETRY_HEADER).and_then(|n| n.parse::<u32>().ok());
     parts.attempt = retries.map(|n| n.saturating_add(1));
-    parts.raw = Some(request.body().clone());
-    let delivery = decode::event(request.body())
-        .and_then(|delivery| choose(service, &delivery).map(|target| (target, delivery.incoming)));
-    let (target, mut incoming) = match delivery {
-        Ok(found) => found,
+    let body = request.into_body();
+    parts.raw = Some(body.clone());
+    let work = match choose(service, &body, &parts) {
+        Ok(work) => work,
         Err(error) => return refuse(service, &error),
     };
-    if let Incoming::Queue(batch) = &mut incoming {
-        batch.messages.iter_mut().for_each(|message| message.attempt = parts.attempt);
-    }
     // The platform's log service groups lines by these two.
     let id = parts.id.clone();
     mark(service, "Start", &id);
-    let outcome = call_event(service, target, incoming, parts).await;
+    let outcome = match work {
+        Work::Queue(target, batch) => call_event(service, target, Incoming::Queue(batch), parts).await,
+        Work::Raw(target) => call_event(service, target, Incoming::Raw(body), parts).await,
+        Work::Records(Records { stream, records }) => {
+            let order = if stream { Order::Kept } else { Order::None };
+            whole(call_records(service, records, &parts, order).await)
+        }
+    };
     mark(service, "End", &id);
     encode::outcome(outcome)
+}
+
+/// What an event comes to.
+enum Work {
+    Queue(Target, Batch),
+    Raw(Target),
+    Records(Records),
+}
+
+/// Finds the functions of an event: those of its kind, else the one that takes any CloudEvent, else the raw one. What
+/// none of them takes is a message of a topic whose trigger sends the message and nothing else.
+fn choose(service: &Service, body: &Bytes, parts: &Parts) -> Result<Work> {
+    let instance = service.instance();
+    let facts = Facts {
+        id: &parts.id,
+        function: instance.function.as_deref().unwrap_or_default(),
+        region: instance.region.as_deref().unwrap_or_default(),
+    };
+    let serves = |kind| service.events().iter().any(|e| e.kind == kind);
+    let records = |stream, records| Records { stream, records };
+    let read = match decode::event(body, facts) {
+        Ok(Delivery::Messages(messages))
+            if serves(TriggerKind::Queue) || (messages.topic && serves(TriggerKind::Topic)) =>
+        {
+            return message(service, messages, parts);
+        }
+        Ok(Delivery::Messages(messages)) => Ok(records(false, messages.events())),
+        Ok(Delivery::Records(records)) => Ok(records),
+        Ok(Delivery::Raw(what)) => Err(unknown(service, &what)),
+        // A raw handler alone judges for itself.
+        Err(error) if service.events().iter().all(|e| e.kind == TriggerKind::Raw) => Err(error),
+        Err(error) => return Err(error),
+    };
+    let takes = |records: &Records| {
+        records.records.first().is_none_or(|record| service.record_target(record).is_ok())
+    };
+    if read.as_ref().is_ok_and(takes) {
+        return read.map(Work::Records);
+    }
+    if let Some(target) = service.raw_target() {
+        return Ok(Work::Raw(target));
+    }
+    if serves(TriggerKind::Topic) {
+        return Ok(Work::Records(records(false, vec![decode::stream(body, facts)])));
+    }
+    read.map(Work::Records)
+}
+
+/// Messages of a queue, or of a RocketMQ topic, which may be a queue or a topic of the app.
+fn message(service: &Service, messages: Messages, parts: &Parts) -> Result<Work> {
+    let target = match messages.topic {
+        true => service.message_target(&messages.source)?,
+        false => service.queue_target(&messages.source)?,
+    };
+    if service.target_kind(target) == Some(TriggerKind::Topic) {
+        return Ok(Work::Records(Records { stream: false, records: messages.publications() }));
+    }
+    let mut batch = messages.batch();
+    batch.messages.iter_mut().for_each(|message| message.attempt = parts.attempt);
+    Ok(Work::Queue(target, batch))
+}
+
+fn unknown(service: &Service, what: &str) -> Error {
+    let names: Vec<_> = service.events().iter().map(|e| e.name.as_str()).collect();
+    let message = format!("no handler takes this event ({what}); this instance serves {}", names.join(", "));
+    Error::new(ErrorKind::BadEvent, message)
 }
 
 fn mark(service: &Service, what: &str, id: &str) {
@@ -105,13 +176,5 @@ fn refuse(service: &Service, error: &Error) -> Response {
     encode::failure(error)
 }
 
-fn choose(service: &Service, delivery: &decode::Delivery) -> Result<Target> {
-    match &delivery.queue {
-        Some(queue) => service.queue_target(queue),
-        None => service.raw_target().ok_or_else(|| {
-            let names: Vec<_> = service.events().iter().map(|e| e.name.as_str()).collect();
-            let message = format!("no handler takes this event; this instance serves {}", names.join(", "));
-            Error::new(ErrorKind::BadEvent, message)
-        }),
-    }
-}
+#[cfg(test)]
+mod tests;

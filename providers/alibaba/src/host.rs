@@ -1,5 +1,7 @@
 //! Function Compute's side of the wire, a simulator of ours (Alibaba Cloud help, "Principles of custom runtimes" and
-//! "Event functions of custom runtimes"): the front that forwards requests, and a queue's trigger.
+//! "Event functions of custom runtimes"): the front that forwards requests, and the triggers.
+
+mod records;
 
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -7,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use serde_json::{Value, json};
-use xcloud_core::event::{Batch, Incoming, RawMessage};
+use xcloud_core::event::{Batch, Incoming, RawMessage, Record};
 use xcloud_core::text::rfc3339;
 use xcloud_core::{Body, BoxFuture, Error, Result};
 use xcloud_serve::host::{Address, Delivery, Host, Launch, Process, Tap, free_port, request_text, until};
@@ -81,6 +83,11 @@ fn batch_event(batch: &Batch, queue: &str) -> (String, u32) {
     (Value::from(events).to_string(), attempt.saturating_sub(1))
 }
 
+/// A record as its service sends it, and how often it was tried before.
+fn record_event(record: &Record) -> Result<(Bytes, u32)> {
+    Ok((records::body(record)?, record.attempt.unwrap_or(1).saturating_sub(1)))
+}
+
 /// An event as it goes over the wire, secrets taken out: what `xcloud invoke --example` shows.
 ///
 /// # Errors
@@ -93,6 +100,10 @@ pub fn wire_form(id: &str, _: &str, queue: &str, event: Incoming) -> Result<Stri
             (binding::INVOKE, retries, invoke(event)?)
         }
         Incoming::Raw(event) => (binding::INVOKE, 0, invoke(event)?),
+        Incoming::Record(record) => {
+            let (event, retries) = record_event(&record)?;
+            (binding::INVOKE, retries, invoke(event)?)
+        }
         _ => return Err(Error::handler("an event that this host does not know")),
     };
     let timeout = Duration::from_secs(60);
@@ -141,6 +152,14 @@ impl Host for Instance {
         Box::pin(async move {
             let (event, retries) = batch_event(&batch, queue);
             let answer = self.call(id, binding::INVOKE, retries, invoke(event)?).await?;
+            Ok(result(answer).map_or_else(Delivery::RetryAll, |_| Delivery::Done))
+        })
+    }
+
+    fn record<'a>(&'a self, _: &'a str, record: Record) -> BoxFuture<'a, Result<Delivery>> {
+        Box::pin(async move {
+            let (event, retries) = record_event(&record)?;
+            let answer = self.call(&request_id(), binding::INVOKE, retries, invoke(event)?).await?;
             Ok(result(answer).map_or_else(Delivery::RetryAll, |_| Delivery::Done))
         })
     }

@@ -7,17 +7,18 @@ mod stream;
 use std::time::Duration;
 
 use bytes::Bytes;
-use xcloud_core::event::Incoming;
+use xcloud_core::event::{Incoming, Record};
 use xcloud_core::log::{Level, call_line, instance_line};
 use xcloud_core::outcome::error_response;
 use xcloud_core::queue::Bindings;
 use xcloud_core::{
     Body, Error, ErrorKind, Instance, Outcome, Parts, Platform, Program, Response, Result, Service, env,
 };
+use xcloud_serve::records::{Order, call_records, whole};
 use xcloud_serve::{Concurrency, block_on, call_event, call_http, terminated};
 
 use self::api::{Api, Call, Endpoint, Next};
-use crate::decode::{self, Origin, Payload, Scratch};
+use crate::decode::{self, Origin, Payload, Records, Scratch};
 use crate::{binding, encode};
 
 /// Between two tries of a managed instance to get its next call.
@@ -149,6 +150,15 @@ impl Room {
                     Err(error) => self.refuse(desk, &call, &error).await,
                 }
             }
+            Ok(Payload::Records(Records { stream, records })) if self.takes(&records) => {
+                let order = if stream { Order::Kept } else { Order::None };
+                let failures = call_records(&self.service, records, &parts, order).await;
+                if stream {
+                    let sent = desk.api.respond(&call, &encode::stream(&failures)).await;
+                    return self.noted(&call, sent);
+                }
+                self.settle(desk, &call, whole(failures)).await;
+            }
             Ok(_) => match self.service.raw_target() {
                 Some(target) => {
                     let incoming = Incoming::Raw(payload);
@@ -162,7 +172,13 @@ impl Room {
     }
 
     fn has_queue(&self) -> bool {
-        self.service.events().iter().any(|event| event.queue.is_some())
+        self.service.events().iter().any(|event| event.kind == xcloud_core::event::TriggerKind::Queue)
+    }
+
+    /// Whether a function here takes records of this kind; what none takes goes to the raw handler.
+    fn takes(&self, records: &[Record]) -> bool {
+        records.first().is_some_and(|record| self.service.record_target(record).is_ok())
+            || self.service.raw_target().is_none()
     }
 
     fn unknown(&self) -> Error {

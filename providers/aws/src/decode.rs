@@ -1,8 +1,10 @@
 //! Wire to event: what a payload is, told by its shape.
 
+mod attribute_value;
 mod http;
 mod json;
 mod queue;
+mod records;
 
 use ::http::HeaderName;
 use bytes::{Bytes, BytesMut};
@@ -10,7 +12,7 @@ use xcloud_core::event::Batch;
 use xcloud_core::{Error, ErrorKind, Result};
 
 use self::json::{Fault, Text};
-use self::queue::Records;
+pub use self::records::Records;
 
 /// Which front an HTTP request came through: it decides the shape of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub enum Payload {
     Http(Origin, Result<::http::Request<Bytes>>),
     /// Messages of the SQS queue with this name.
     Queue(String, Batch),
+    /// Objects, schedules, changes, messages of topics, other events.
+    Records(Records),
     /// Anything else, as it came.
     Raw(Bytes),
 }
@@ -44,7 +48,7 @@ pub enum Payload {
 /// Reads a payload. What has no known shape is raw.
 ///
 /// # Errors
-/// [`ErrorKind::BadEvent`]: SQS records that are not of the documented shape.
+/// [`ErrorKind::BadEvent`]: records that are not of their service's documented shape.
 pub fn event(payload: &Bytes, scratch: &mut Scratch) -> Result<Payload> {
     let text = std::str::from_utf8(payload);
     let Some(wire) = text.ok().and_then(|_| http::Wire::read(payload, scratch).ok()) else {
@@ -54,9 +58,11 @@ pub fn event(payload: &Bytes, scratch: &mut Scratch) -> Result<Payload> {
         return Ok(Payload::Http(origin, wire.request(origin, payload)));
     }
     match wire.records {
-        Some(Records::Sqs(records)) => queue::messages(records, payload, scratch),
-        Some(Records::Faulty(fault)) => Err(queue::undocumented(fault)),
-        Some(Records::Other) | None => Ok(Payload::Raw(payload.clone())),
+        Some(queue::Records::Sqs(records)) => queue::messages(records, payload, scratch),
+        Some(queue::Records::Faulty(fault)) => Err(queue::undocumented(fault)),
+        Some(queue::Records::Other) | None => {
+            Ok(records::read(payload)?.map_or_else(|| Payload::Raw(payload.clone()), Payload::Records))
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use ::http::{HeaderMap, HeaderName, HeaderValue, header, response};
 use serde::Serialize;
 use xcloud_core::text::base64_encode;
 use xcloud_core::{BatchOutcome, Error};
+use xcloud_serve::records::Failure;
 
 use crate::decode::Origin;
 
@@ -120,6 +121,14 @@ fn text(value: &HeaderValue) -> Cow<'_, str> {
 /// Texts, lists of them, and numbers: none can fail, and the buffer takes everything.
 fn json(value: &(impl Serialize + ?Sized), out: &mut Vec<u8>) {
     drop(serde_json::to_writer(out, value));
+}
+
+/// Which record of a stream failed first: it and all after it come again. An answer that names none is success.
+pub fn stream(failures: &[Failure]) -> Vec<u8> {
+    let failed = failures.first().and_then(|failure| failure.position.as_deref());
+    let failed: Vec<_> =
+        failed.map(|position| serde_json::json!({ "itemIdentifier": position })).into_iter().collect();
+    serde_json::json!({ "batchItemFailures": failed }).to_string().into_bytes()
 }
 
 /// The partial batch response: <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>.

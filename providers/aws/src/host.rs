@@ -1,6 +1,8 @@
 //! Lambda's side of the wire, a simulator of ours: the Runtime API, API Gateway (payload 2.0) and SQS before it. The
 //! real emulator is driven by `tests/peers`.
 
+mod records;
+
 use std::collections::{BTreeMap, HashMap};
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,10 +13,11 @@ use ::http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
-use xcloud_core::event::{Batch, Incoming, RawMessage};
+use xcloud_core::event::{Batch, Incoming, RawMessage, Record};
 use xcloud_core::text::{base64_decode, base64_encode};
 use xcloud_core::{Body, BoxFuture, Error, Result};
 use xcloud_serve::host::{Delivery, Host, Launch, Process, Tap, Way, body_text, free_port, until};
+use xcloud_serve::parts::request_id;
 use xcloud_serve::{Listener, Server};
 
 use crate::binding;
@@ -207,6 +210,19 @@ impl Host for Lambda {
             Ok(match self.invoke(id, records(&batch, queue).to_string().into()).await? {
                 Ok(answer) => settled(&answer),
                 Err(error) => Delivery::RetryAll(String::from_utf8_lossy(&error).into_owned()),
+            })
+        })
+    }
+
+    fn record<'a>(&'a self, _: &'a str, record: Record) -> BoxFuture<'a, Result<Delivery>> {
+        Box::pin(async move {
+            let (payload, position) = records::payload(&record);
+            let answer = self.invoke(&request_id(), payload.to_string().into()).await?;
+            Ok(match (answer, position) {
+                (Err(error), _) => Delivery::RetryAll(String::from_utf8_lossy(&error).into_owned()),
+                // A stream's mapping reads which record failed; an asynchronous call has no answer.
+                (Ok(answer), Some(_)) => settled(&answer),
+                (Ok(_), None) => Delivery::Done,
             })
         })
     }

@@ -1,5 +1,8 @@
 //! The Functions host's side of the wire, a simulator of ours transcribed from azure-functions-host@89dc438
-//! (`DefaultHttpWorkerService.cs`, `ScriptInvocationContextExtensions.cs`): no real host can be had here.
+//! (`DefaultHttpWorkerService.cs`, `ScriptInvocationContextExtensions.cs`) and from the extensions' sources that
+//! `host/records.rs` names: no real host can be had here.
+
+mod records;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -7,10 +10,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response};
-use serde_json::{Value, json};
-use xcloud_core::event::{Batch, Incoming, RawMessage};
+use serde_json::Value;
+use xcloud_core::event::{Batch, Incoming, Record};
 use xcloud_core::spec::Spec;
-use xcloud_core::text::rfc3339;
 use xcloud_core::{Body, BoxFuture, Error, ErrorKind, Result};
 use xcloud_serve::host::{
     Address, Delivery, Host, Launch, Process, Tap, describe, forward, free_port, request_text, until,
@@ -59,7 +61,7 @@ fn write_app(root: &Path, spec: &Spec) -> Result<()> {
     std::fs::create_dir_all(root)?;
     std::fs::write(root.join("host.json"), binding::host_json().to_string())?;
     for function in &spec.functions {
-        let Some(json) = binding::function_json(function) else { continue };
+        let Some(json) = binding::function_json(function)? else { continue };
         let folder = root.join(binding::function_folder(function, SUFFIX));
         std::fs::create_dir_all(&folder)?;
         std::fs::write(folder.join("function.json"), json.to_string())?;
@@ -81,16 +83,20 @@ fn stamp(id: &str, mut request: Request<Bytes>) -> Result<Request<Bytes>> {
     Ok(request)
 }
 
-/// The request that hands one message to a function.
-fn deliver(id: &str, function: &str, message: &RawMessage) -> Result<Request<Bytes>> {
+/// The request that hands one envelope to the function in this folder.
+fn deliver(id: &str, folder: &str, envelope: &Value) -> Result<Request<Bytes>> {
     let request = Request::builder()
         .method(Method::POST)
-        .uri(format!("/{function}-{SUFFIX}"))
+        .uri(format!("/{folder}"))
         .header("content-type", "application/json; charset=utf-8")
         .header("user-agent", "Azure-Functions-Host/4.1037.0.0")
-        .body(Bytes::from(envelope(message).to_string()))
+        .body(Bytes::from(envelope.to_string()))
         .map_err(Error::from)?;
     stamp(id, request)
+}
+
+fn folder(function: &str) -> String {
+    format!("{function}-{SUFFIX}")
 }
 
 fn no_raw() -> Error {
@@ -100,16 +106,17 @@ fn no_raw() -> Error {
 /// An event as it goes over the wire, secrets taken out: what `xcloud invoke --example` shows.
 ///
 /// # Errors
-/// [`ErrorKind::Unsupported`] for a raw event.
+/// [`ErrorKind::Unsupported`] for a raw event, and one that Azure does not send.
 pub fn wire_form(id: &str, function: &str, _: &str, event: Incoming) -> Result<String> {
-    let requests = match event {
-        Incoming::Http(request) => vec![stamp(id, request)?],
-        Incoming::Queue(batch) => {
-            batch.messages.iter().map(|message| deliver(id, function, message)).collect::<Result<_>>()?
-        }
+    let folder = folder(function);
+    let envelopes = match event {
+        Incoming::Http(request) => return Ok(request_text(&stamp(id, request)?)),
+        Incoming::Queue(batch) => batch.messages.iter().map(|m| records::queue(&folder, m)).collect(),
+        Incoming::Record(record) => vec![records::envelope(&folder, &record)?],
         _ => return Err(no_raw()),
     };
-    Ok(requests.iter().map(request_text).collect::<Vec<_>>().join("\n\n"))
+    let requests = envelopes.iter().map(|envelope| Ok(request_text(&deliver(id, &folder, envelope)?)));
+    Ok(requests.collect::<Result<Vec<_>>>()?.join("\n\n"))
 }
 
 impl Host for Functions {
@@ -126,8 +133,9 @@ impl Host for Functions {
         batch: Batch,
     ) -> BoxFuture<'a, Result<Delivery>> {
         Box::pin(async move {
+            let folder = folder(function);
             for message in &batch.messages {
-                let request = deliver(id, function, message)?;
+                let request = deliver(id, &folder, &records::queue(&folder, message))?;
                 let answer = self.tap.forward(id, &self.address, request).await?;
                 if let Err(why) = result(&answer) {
                     return Ok(Delivery::RetryAll(why));
@@ -146,6 +154,15 @@ impl Host for Functions {
         Box::pin(async { Err(no_raw()) })
     }
 
+    fn record<'a>(&'a self, function: &'a str, record: Record) -> BoxFuture<'a, Result<Delivery>> {
+        Box::pin(async move {
+            let (id, folder) = (request_id(), folder(function));
+            let request = deliver(&id, &folder, &records::envelope(&folder, &record)?)?;
+            let answer = self.tap.forward(&id, &self.address, request).await?;
+            Ok(result(&answer).map_or_else(Delivery::RetryAll, |()| Delivery::Done))
+        })
+    }
+
     fn one_by_one(&self) -> bool {
         true
     }
@@ -159,29 +176,9 @@ impl Host for Functions {
     }
 }
 
-/// The envelope of a storage queue's message. A string value is serialised to a JSON string
-/// (`GetHttpScriptInvocationContextValue`).
-pub fn envelope(message: &RawMessage) -> Value {
-    let text = String::from_utf8_lossy(&message.body);
-    json!({
-        "Data": { binding::TRIGGER: serialised(&text) },
-        "Metadata": {
-            "DequeueCount": serialised_number(message.attempt.unwrap_or(1)),
-            "Id": serialised(&message.id),
-            "InsertionTime": message.sent.map(rfc3339),
-            "PopReceipt": serialised("r"),
-            "sys": { "MethodName": "f", "UtcNow": message.sent.map(rfc3339), "RandGuid": request_id() }
-        }
-    })
-}
-
 /// `JsonConvert.SerializeObject(string)`, as the host unit test `GetHttpScriptInvocationContextValueTest_String` has it.
 pub fn serialised(text: &str) -> Value {
     Value::String(Value::from(text).to_string())
-}
-
-fn serialised_number(number: u32) -> Value {
-    Value::String(number.to_string())
 }
 
 /// What the host makes of an answer: a 2xx with a JSON body, else a failure.
@@ -202,11 +199,11 @@ pub fn result(answer: &Response<Bytes>) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     /// azure-functions-host@89dc438, test/WebJobs.Script.Tests/Workers/Http/ScriptInvocationContextExtensionsTests.cs.
     #[test]
     fn strings_are_serialised_as_the_host_does() {
         assert_eq!(serialised("stringTest"), json!("\"stringTest\""));
-        assert_eq!(serialised_number(4), json!("4"));
     }
 }

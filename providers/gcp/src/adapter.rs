@@ -1,16 +1,18 @@
 //! The loop: listen on `$PORT`, tell requests from events, call, answer.
 
+mod events;
+
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, Method, Request, StatusCode};
-use xcloud_core::event::Incoming;
 use xcloud_core::log::{Level, instance_line};
 use xcloud_core::queue::Bindings;
-use xcloud_core::{Instance, Parts, Platform, Program, Response, Result, Service, Target, env};
+use xcloud_core::{Instance, Parts, Platform, Program, Response, Result, Service, env};
 use xcloud_serve::parts::{deadline, header, request_id, timeout};
-use xcloud_serve::{Concurrency, Listener, Server, block_on, call_event, call_http, terminated};
+use xcloud_serve::{Concurrency, Listener, Server, block_on, call_http, terminated};
 
+use self::events::event;
 use crate::{binding, decode, encode};
 
 /// Cloud Run kills ten seconds after SIGTERM; what is left over is for the shutdown hook.
@@ -103,53 +105,5 @@ fn parts(service: &Service, request: &Request<Bytes>, timeout: Option<Duration>)
         trace: trace.map(str::to_owned),
         cold_start: service.take_cold_start(),
         raw: None,
-    }
-}
-
-/// All events of the request; the first failure fails it, so that the sender sends it again.
-async fn event(
-    service: &Service,
-    request: Request<Bytes>,
-    target: Option<Target>,
-    timeout: Option<Duration>,
-) -> Response {
-    let shared = parts(service, &request, timeout);
-    let deliveries = match decode::request(request.headers(), request.body().clone()) {
-        Ok(deliveries) => deliveries,
-        Err(error) => return refuse(service, &error),
-    };
-    let mut last = encode::status(StatusCode::NO_CONTENT);
-    for delivery in deliveries {
-        let target = match target.map_or_else(|| choose(service, &delivery), Ok) {
-            Ok(target) => target,
-            Err(error) => return refuse(service, &error),
-        };
-        let parts = Parts {
-            id: delivery.id.clone().unwrap_or_else(|| shared.id.clone()),
-            attempt: delivery.attempt,
-            raw: Some(request.body().clone()),
-            ..shared.clone()
-        };
-        last = encode::outcome(call_event(service, target, delivery.incoming, parts).await);
-        if !last.status().is_success() {
-            return last;
-        }
-    }
-    last
-}
-
-fn refuse(service: &Service, error: &xcloud_core::Error) -> Response {
-    instance_line(service.instance(), Level::Error, &error.to_string());
-    encode::failure(error)
-}
-
-fn choose(service: &Service, delivery: &decode::Delivery) -> Result<Target> {
-    match (&delivery.queue, &delivery.incoming) {
-        (Some(queue), Incoming::Queue(_)) => service.queue_target(queue),
-        _ => service.raw_target().ok_or_else(|| {
-            let names: Vec<_> = service.events().iter().map(|e| e.name.as_str()).collect();
-            let message = format!("no handler takes this event; this instance serves {}", names.join(", "));
-            xcloud_core::Error::new(xcloud_core::ErrorKind::BadEvent, message)
-        }),
     }
 }

@@ -1,5 +1,9 @@
 //! Cloud Run's side of the wire, a simulator of ours: the front that forwards requests, and Pub/Sub push, one message
-//! a request (<https://cloud.google.com/run/docs/container-contract>, <https://cloud.google.com/pubsub/docs/push>).
+//! a request (<https://cloud.google.com/run/docs/container-contract>, <https://cloud.google.com/pubsub/docs/push>);
+//! Eventarc and Cloud Scheduler.
+
+mod protobuf;
+mod records;
 
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -7,20 +11,26 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::{Map, Value, json};
-use xcloud_core::event::{Batch, Incoming, RawMessage};
+use xcloud_core::event::{Batch, Incoming, Payload, RawMessage, Record};
 use xcloud_core::text::{base64_encode, rfc3339};
 use xcloud_core::{Body, BoxFuture, Error, Result};
 use xcloud_serve::host::{Address, Delivery, Host, Launch, Process, Tap, free_port, request_text, until};
+use xcloud_serve::parts::request_id;
 
 use crate::binding;
 
 /// Cloud Run waits 240 s for the port; a test's process that takes this long is broken.
 const STARTUP: Duration = Duration::from_secs(20);
 
+/// Who pushes: Pub/Sub, and Eventarc, whose events it carries.
+const PUSH_AGENT: &str = "APIs-Google; (+https://developers.google.com/webmasters/APIs-Google.html)";
+
 struct CloudRun {
     process: Process,
     address: Address,
     tap: Tap,
+    /// Whether the process serves one function, as a deployer starts it.
+    alone: bool,
 }
 
 /// Starts the process with Cloud Run's environment and waits until its port is open (the default startup probe).
@@ -36,10 +46,11 @@ pub async fn start(launch: Launch) -> Result<Box<dyn Host>> {
         ("K_CONFIGURATION", "fixture".to_owned()),
         (xcloud_core::env::TIMEOUT, launch.timeout.as_secs_f64().to_string()),
     ];
+    let alone = launch.function.as_deref().is_some_and(|list| !list.contains(','));
     let process = Process::spawn(&launch, &env)?;
     let open = move || async move { tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() };
     until(STARTUP, &process, open).await?;
-    Ok(Box::new(CloudRun { process, address: Address::Port(port), tap: launch.tap }))
+    Ok(Box::new(CloudRun { process, address: Address::Port(port), tap: launch.tap, alone }))
 }
 
 /// A client's request as the front passes it on. Where the client sends no trace, the front makes one: its id is what the
@@ -55,8 +66,7 @@ fn front(id: &str, mut request: Request<Bytes>) -> Result<Request<Bytes>> {
 
 /// The request that pushes one message.
 fn push_request(message: &RawMessage, queue: &str) -> Result<Request<Bytes>> {
-    let agent = "APIs-Google; (+https://developers.google.com/webmasters/APIs-Google.html)";
-    let request = Request::builder().method(Method::POST).uri("/").header("user-agent", agent);
+    let request = Request::builder().method(Method::POST).uri("/").header("user-agent", PUSH_AGENT);
     let request = request.header("content-type", "application/json");
     request.body(Bytes::from(push(message, queue).to_string())).map_err(Error::from)
 }
@@ -131,6 +141,25 @@ impl Host for CloudRun {
             Ok(match acknowledges(answer.status()) {
                 true => Ok(answer.into_body()),
                 false => Err(format!("{}: {:?}", answer.status(), answer.body())),
+            })
+        })
+    }
+
+    fn record<'a>(&'a self, function: &'a str, record: Record) -> BoxFuture<'a, Result<Delivery>> {
+        Box::pin(async move {
+            let (headers, body) = records::request(&record)?;
+            // A job's address is of our making; a service of one function is called at its root.
+            let tick = matches!(record.payload, Payload::Tick { .. });
+            let path = if tick && !self.alone { format!("/{function}") } else { "/".to_owned() };
+            let mut request = Request::builder().method(Method::POST).uri(path);
+            for (name, value) in &headers {
+                request = request.header(name.as_str(), value.as_str());
+            }
+            let request = request.body(body).map_err(Error::from)?;
+            let answer = self.tap.forward(&request_id(), &self.address, request).await?;
+            Ok(match acknowledges(answer.status()) {
+                true => Delivery::Done,
+                false => Delivery::RetryAll(format!("{}: {:?}", answer.status(), answer.body())),
             })
         })
     }

@@ -98,10 +98,14 @@ async fn answer(room: Room, request: Request<Bytes>) -> Response {
         Err(error) => return refuse(&service, &error),
     };
     let decode::Call { incoming, id, remaining, trace, function } = call;
+    let attempt = match &incoming {
+        Incoming::Record(record) => record.attempt,
+        _ => None,
+    };
     let parts = Parts {
         id: id.unwrap_or_else(request_id),
         deadline: deadline(remaining.or(timeout)),
-        attempt: None,
+        attempt,
         trace,
         cold_start: service.take_cold_start(),
         raw: None,
@@ -123,7 +127,14 @@ fn refuse(service: &Service, error: &Error) -> Response {
 
 fn target(service: &Service, function: Option<&str>, kind: TriggerKind) -> Result<Target> {
     let target = match (function, kind) {
-        (Some(name), _) => service.function_target(name).filter(|(_, k)| *k == kind).map(|(t, _)| t),
+        // What takes any CloudEvent takes all but messages and bytes.
+        (Some(name), _) => service
+            .function_target(name)
+            .filter(|(_, k)| {
+                *k == kind
+                    || (*k == TriggerKind::Event && !matches!(kind, TriggerKind::Queue | TriggerKind::Raw))
+            })
+            .map(|(target, _)| target),
         (None, TriggerKind::Queue) => return service.queue_target(""),
         (None, _) => service.raw_target(),
     };

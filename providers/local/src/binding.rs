@@ -25,7 +25,7 @@ pub const ID_HEADER: &str = "x-xcloud-request-id";
 pub const REMAINING_HEADER: &str = "x-xcloud-remaining-ms";
 /// What makes a `POST` an event: the value of [`TOKEN`].
 pub const TOKEN_HEADER: &str = "x-xcloud-token";
-/// The kind of event: `queue` or `raw`.
+/// The kind of event: `queue`, `raw`, or `record` for one in the neutral form (a structured CloudEvent).
 pub const EVENT_HEADER: &str = "x-xcloud-event";
 /// The cloud name of the function that the event is for.
 pub const FUNCTION_HEADER: &str = "x-xcloud-function";

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use serde_json::json;
+use xcloud_core::cloudevents;
 use xcloud_core::error::ErrorKind;
-use xcloud_core::event::{Batch, Incoming};
+use xcloud_core::event::{Batch, Incoming, Record, neutral};
 use xcloud_core::outcome::error_response;
 use xcloud_core::spec::{Spec, TriggerSpec};
 use xcloud_core::text::rfc3339;
@@ -127,6 +128,7 @@ impl Bridge {
             Incoming::Http(request) => self.http(&id, request).await,
             Incoming::Queue(batch) => encode::outcome(self.queue(&id, &function, batch).await),
             Incoming::Raw(event) => encode::outcome(self.raw(&id, &function, event).await),
+            Incoming::Record(record) => encode::outcome(self.record(&id, &function, *record).await),
             _ => encode::failure(&Error::new(ErrorKind::BadEvent, "an event that this host does not know")),
         }
     }
@@ -179,6 +181,22 @@ impl Bridge {
             }
         });
         Outcome::Batch(outcome)
+    }
+
+    async fn record(&self, id: &str, function: &str, record: Record) -> Outcome {
+        let event = neutral::to_cloud_event(&record);
+        self.tap.see(id, Way::In, || format!("{:#}", cloudevents::to_json(&event)));
+        let outcome = match self.host.record(function, record).await {
+            Ok(Delivery::Done) => Outcome::Done(Bytes::from_static(b"null")),
+            Ok(Delivery::Retry(_)) => Outcome::Failed(Error::handler("the function says that it failed")),
+            Ok(Delivery::RetryAll(why)) => Outcome::Failed(Error::handler(why)),
+            Err(error) => Outcome::Failed(error),
+        };
+        self.tap.see(id, Way::Out, || match &outcome {
+            Outcome::Failed(why) => format!("comes again: {}", why.message()),
+            _ => "done".to_owned(),
+        });
+        outcome
     }
 
     async fn raw(&self, id: &str, function: &str, event: Bytes) -> Outcome {

@@ -4,7 +4,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, Request};
-use xcloud_core::event::{Batch, Incoming, RawMessage};
+use xcloud_core::cloudevents;
+use xcloud_core::event::{Batch, Incoming, RawMessage, Record, neutral};
 use xcloud_core::text::base64_decode;
 use xcloud_core::{Error, ErrorKind, Result};
 
@@ -49,7 +50,10 @@ pub fn call(mut request: Request<Bytes>, token: Option<&str>) -> Result<Call> {
     let incoming = match text(EVENT_HEADER) {
         Some("queue") => Incoming::Queue(batch(request.body())?),
         Some("raw") => Incoming::Raw(request.into_body()),
-        other => return Err(bad(format!("header {EVENT_HEADER} is {other:?}, not `queue` or `raw`"))),
+        Some("record") => Incoming::Record(Box::new(record(request.body())?)),
+        other => {
+            return Err(bad(format!("header {EVENT_HEADER} is {other:?}, not `queue`, `raw` or `record`")));
+        }
     };
     Ok(Call { incoming, id, remaining, trace, function })
 }
@@ -73,6 +77,18 @@ pub fn batch(body: &[u8]) -> Result<Batch> {
         })
     };
     Ok(Batch { messages: wire.messages.into_iter().map(message).collect::<Result<_>>()? })
+}
+
+/// Reads one event in the neutral form.
+///
+/// # Errors
+/// [`ErrorKind::BadEvent`]: it is not one CloudEvent, or not of its type's shape.
+pub fn record(body: &[u8]) -> Result<Record> {
+    let mut events = cloudevents::from_json(body)?;
+    match (events.pop(), events.is_empty()) {
+        (Some(event), true) => neutral::from_cloud_event(event),
+        _ => Err(bad("the body is not one CloudEvent".to_owned())),
+    }
 }
 
 /// Takes the host's headers off: the front does it to what clients send, the process to what handlers see.

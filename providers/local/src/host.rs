@@ -16,7 +16,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use xcloud_core::event::{Batch, RawMessage};
+use xcloud_core::cloudevents;
+use xcloud_core::event::{Batch, RawMessage, Record, neutral};
 use xcloud_core::text::base64_encode;
 use xcloud_core::{Body, BoxFuture, Error, Result, env};
 use xcloud_serve::host::{Delivery, Host, Launch, Process, until};
@@ -146,6 +147,15 @@ impl Wire {
             Some(stranger) => Err(nonsense(&format!("message `{}` is not in the batch", stranger.id))),
             None => Ok(Answer::Done(answer.failed)),
         }
+    }
+
+    /// Delivers an object, schedule, change, message of a topic or other event: a structured CloudEvent in the neutral
+    /// form.
+    ///
+    /// # Errors
+    /// [`xcloud_core::ErrorKind::Unavailable`] when the process cannot be reached or breaks off.
+    pub async fn record(&self, function: &str, event: Bytes, call: Call<'_>) -> Result<Answer<Bytes>> {
+        self.event("record", function, event, call).await
     }
 
     /// Delivers an event to a raw function and reads its answer.
@@ -394,6 +404,16 @@ impl Host for One {
             Ok(match self.wire.raw(function, event, self.call(id)).await? {
                 Answer::Done(bytes) => Ok(bytes),
                 Answer::Failed(error) => Err(error.error),
+            })
+        })
+    }
+
+    fn record<'a>(&'a self, function: &'a str, record: Record) -> BoxFuture<'a, Result<Delivery>> {
+        Box::pin(async move {
+            let event = cloudevents::to_json(&neutral::to_cloud_event(&record)).to_string();
+            Ok(match self.wire.record(function, event.into(), self.call(&request_id())).await? {
+                Answer::Done(_) => Delivery::Done,
+                Answer::Failed(error) => Delivery::RetryAll(error.error),
             })
         })
     }

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use xcloud::{
-    App, BatchOutcome, Body, Context, Error, ErrorKind, Http, Json, Queue, Raw, Response, Result, Sender,
-    State, Table, handler, table::Version,
+    App, BatchOutcome, Body, Change, CloudEvent, Context, Error, ErrorKind, Http, Json, Object, Queue, Raw,
+    Response, Result, Sender, State, Table, Tick, Topic, handler, table::Version,
 };
 
 #[global_allocator]
@@ -226,6 +226,82 @@ async fn work(items: Queue<Item>, cx: Context) -> Result<BatchOutcome> {
     Ok(outcome)
 }
 
+/// What an event asks for by its name: `fail`, `panic`, or nothing.
+fn act(name: &str) -> Result<()> {
+    match name.rsplit('/').next() {
+        Some("fail") => Err(Error::unavailable("asked to fail")),
+        Some("panic") => panic!("asked to panic"),
+        _ => Ok(()),
+    }
+}
+
+/// One line with everything that the trials compare.
+fn tell(cx: &Context, what: Value, event: &CloudEvent) {
+    let seen =
+        json!({ "what": what, "type": event.ty, "attempt": cx.attempt(), "key": event.idempotency_key() });
+    cx.log().info(format!("saw {seen}"));
+}
+
+#[handler(object = "uploads", on = "any")]
+async fn see(object: Object, cx: Context) -> Result<()> {
+    act(&object.key)?;
+    let Object { bucket, key, action, size, etag, version, event } = object;
+    let what = json!({ "bucket": bucket, "key": key, "action": action.as_str(), "size": size, "etag": etag, "version": version });
+    tell(&cx, what, &event);
+    Ok(())
+}
+
+/// Asks for created objects alone.
+#[handler(object = "inbox")]
+async fn new_only(object: Object, cx: Context) -> Result<()> {
+    tell(&cx, json!({ "key": object.key }), &object.event);
+    Ok(())
+}
+
+#[handler(schedule = "every 5 minutes")]
+async fn sweep(tick: Tick, cx: Context, shop: State<Shop>) -> Result<()> {
+    if std::env::var_os("FIXTURE_SWEEP").is_some() && shop.calls.fetch_add(1, Ordering::Relaxed) == 0 {
+        return Err(Error::unavailable("asked to fail once"));
+    }
+    let late = tick.lateness().as_secs();
+    let due = tick.scheduled.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
+    tell(&cx, json!({ "name": tick.name, "due": due, "late": late }), &tick.event);
+    Ok(())
+}
+
+#[handler(change = "ledger")]
+async fn audit(change: Change<Item>, cx: Context) -> Result<()> {
+    if let Some(row) = change.new.as_ref() {
+        act(&row.action)?;
+    }
+    let Change { kind, key, old, new, event } = change;
+    tell(&cx, json!({ "kind": kind, "key": key, "old": old, "new": new }), &event);
+    Ok(())
+}
+
+#[handler(topic = "news")]
+async fn hear(news: Topic<Item>, cx: Context) -> Result<()> {
+    if news.action == "flaky" && cx.attempt().is_none_or(|attempt| attempt < 3) {
+        return Err(Error::unavailable(format!("attempt {:?} fails", cx.attempt())));
+    }
+    act(&news.action)?;
+    let what = json!({ "id": news.id, "item": news.body, "colour": news.attribute("colour") });
+    tell(&cx, what, &news.event);
+    Ok(())
+}
+
+#[handler(event)]
+async fn notice(event: CloudEvent, cx: Context) -> Result<()> {
+    let data: Value = event.json()?;
+    act(data["action"].as_str().unwrap_or_default())?;
+    tell(
+        &cx,
+        json!({ "id": event.id, "source": event.source, "subject": event.subject, "data": data }),
+        &event,
+    );
+    Ok(())
+}
+
 /// Writes down what it was given, one line for each message, in a file that outlives whoever runs this: for tests that
 /// count deliveries. With action `fail` it fails after that.
 #[handler(queue = "recorded", batch = 20)]
@@ -272,8 +348,8 @@ fn main() -> Result<()> {
     let mut app = App::init(open)
         .functions(xcloud::functions![
             echo, hello, allocated, double, item, cookies, all_bytes, echo_bytes, panics, fails, teapot,
-            slow, count, send, write_row, read_row, delete_row, scan_rows, stream, traced, work, record,
-            anything
+            slow, count, send, write_row, read_row, delete_row, scan_rows, stream, traced, work, record, see,
+            new_only, sweep, audit, hear, notice, anything
         ])
         .http(router);
     if std::env::var_os("FIXTURE_SHUTDOWN").is_some() {

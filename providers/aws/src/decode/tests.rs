@@ -30,8 +30,22 @@ fn describe(payload: Payload) -> Value {
             "queue": queue,
             "messages": batch.messages.iter().map(|m| json!([m.id, String::from_utf8_lossy(&m.body), m.attempt, m.attributes])).collect::<Vec<_>>(),
         }),
+        Payload::Records(Records { stream, records }) => json!({
+            "stream": stream,
+            "records": records.iter().map(record).collect::<Vec<_>>(),
+        }),
         Payload::Raw(bytes) => json!({ "raw": bytes.len() }),
     }
+}
+
+fn record(record: &xcloud_core::event::Record) -> Value {
+    let event = &record.event;
+    json!({
+        "payload": format!("{:?}", record.payload),
+        "source": record.source,
+        "position": record.position,
+        "event": [event.ty, event.source, event.id, event.subject, event.time, event.extensions],
+    })
 }
 
 #[test]
@@ -42,8 +56,13 @@ fn golden_payloads() {
     let mut seen = 0;
     for case in folders(&root).iter().flat_map(|trigger| folders(trigger)) {
         let file = |name: &str| std::fs::read_to_string(case.join(name)).unwrap();
+        let described = describe(read(&file("event.json")));
+        if std::env::var_os("XCLOUD_UPDATE_GOLDENS").is_some() {
+            let text = serde_json::to_string_pretty(&described).unwrap() + "\n";
+            std::fs::write(case.join("expected.json"), text).unwrap();
+        }
         let expected: Value = serde_json::from_str(&file("expected.json")).unwrap();
-        assert_eq!(describe(read(&file("event.json"))), expected, "{}", case.display());
+        assert_eq!(described, expected, "{}", case.display());
         seen += 1;
     }
     assert!(seen >= 10, "{seen} cases");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use xcloud_azure::binding::METHODS;
+use xcloud_azure::binding::{METHODS, function_json};
 use xcloud_core::spec::{FunctionSpec, RouteSpec, Spec, TriggerSpec};
 use xcloud_deploy::check::{Limits, Memory, Named, Report, fact};
 use xcloud_deploy::{Finding, Stage};
@@ -13,6 +13,9 @@ const HOST_JSON: &str = "https://learn.microsoft.com/azure/azure-functions/funct
 const HANDLERS: &str = "https://learn.microsoft.com/azure/azure-functions/functions-custom-handlers";
 const QUEUE: &str =
     "https://learn.microsoft.com/azure/azure-functions/functions-bindings-storage-queue-trigger";
+const TIMER: &str = "https://learn.microsoft.com/azure/azure-functions/functions-bindings-timer";
+const COSMOS: &str =
+    "https://learn.microsoft.com/azure/azure-functions/functions-bindings-cosmosdb-v2-trigger";
 const TARGETS: &str = "https://learn.microsoft.com/azure/storage/queues/scalability-targets";
 
 /// The facts.
@@ -20,7 +23,7 @@ pub const LIMITS: Limits = Limits {
     provider: "azure",
     platform: "Azure Functions",
     // `raw`: there is no trigger for any event; each kind has a binding of its own in function.json.
-    triggers: fact(&["http", "queue"], HANDLERS),
+    triggers: fact(&["http", "queue", "object", "schedule", "change", "topic", "event"], HANDLERS),
     // A storage queue's trigger calls once for each message: what fails is retried alone.
     batch: fact(Some(1), QUEUE),
     partial_failure: fact(false, QUEUE),
@@ -55,6 +58,7 @@ const FRONT_SECONDS: u32 = 230;
 pub fn check(stage: &Stage, spec: &Spec) -> Vec<Finding> {
     let mut report = Report::of(&LIMITS, stage, spec);
     for function in &spec.functions {
+        event(&mut report, function);
         let TriggerSpec::Http { routes, .. } = &function.trigger else { continue };
         if let Some(seconds) = function.settings.timeout_seconds.filter(|s| *s > FRONT_SECONDS) {
             let what = format!(
@@ -68,6 +72,23 @@ pub fn check(stage: &Stage, spec: &Spec) -> Vec<Finding> {
     }
     shared(&mut report, spec);
     report.findings
+}
+
+/// What of a trigger is not, or not wholly, there.
+fn event(report: &mut Report, function: &FunctionSpec) {
+    match &function.trigger {
+        TriggerSpec::Schedule { .. } => {
+            if let Err(error) = function_json(function) {
+                report.error(&function.name, "schedule-unsupported", error.message().to_owned(), TIMER);
+            }
+        }
+        TriggerSpec::Change { .. } => {
+            let what = "Cosmos DB tells of no deleted rows, gives no row as it was before, and does not tell new rows \
+                        from changed ones: every change is an update with the new row alone";
+            report.warning(&function.name, "change-partial", what.to_owned(), COSMOS);
+        }
+        _ => {}
+    }
 }
 
 fn unreachable(report: &mut Report, function: &str, route: &RouteSpec) {
@@ -108,6 +129,40 @@ fn shared(report: &mut Report, spec: &Spec) {
                 format!("`env.{key}` differs between functions: one app holds them all and has one value");
             let page = "https://learn.microsoft.com/azure/azure-functions/functions-app-settings";
             report.error("", "shared-setting", what, page);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn codes(trigger: &Value) -> Vec<String> {
+        let function = json!({ "name": "f", "trigger": trigger });
+        let spec =
+            serde_json::from_value(json!({ "version": 1, "functions": [function], "queues": [] })).unwrap();
+        let stage = Stage { project: "shop".to_owned(), stage: "dev".to_owned() };
+        check(&stage, &spec).into_iter().map(|finding| finding.code).collect()
+    }
+
+    #[test]
+    fn what_a_trigger_cannot_do_is_found_before_packaging() {
+        let schedule = |text: &str, zone: Option<&str>| {
+            codes(&json!({ "kind": "schedule", "schedule": text, "timezone": zone }))
+        };
+        assert!(schedule("every 5 minutes", None).is_empty());
+        assert_eq!(schedule("every 7 minutes", None), ["schedule-unsupported"]);
+        assert_eq!(schedule("0 4 * * *", Some("Europe/Berlin")), ["schedule-unsupported"]);
+        assert_eq!(codes(&json!({ "kind": "change", "table": "ledger" })), ["change-partial"]);
+        assert_eq!(codes(&json!({ "kind": "raw" })), ["trigger-unsupported"]);
+        for trigger in [
+            json!({ "kind": "object", "bucket": "uploads", "on": "deleted" }),
+            json!({ "kind": "topic", "topic": "news" }),
+            json!({ "kind": "event" }),
+        ] {
+            assert!(codes(&trigger).is_empty(), "{trigger}");
         }
     }
 }

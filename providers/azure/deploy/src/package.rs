@@ -11,12 +11,12 @@ use xcloud_deploy::{Artifact, Binary, Stage};
 /// guessing an event function's name comes from the binary's hash, which nobody outside has.
 ///
 /// # Errors
-/// When the binary is too large for the format.
+/// When the binary is too large for the format, or Azure cannot run a schedule.
 pub fn package(stage: &Stage, binary: &Binary, spec: &Spec) -> Result<Artifact> {
     let suffix = binary.sha256.get(..SUFFIX_LEN).unwrap_or(&binary.sha256);
     let mut files = vec![("host.json".to_owned(), pretty(&host_json())?)];
     for function in &spec.functions {
-        if let Some(json) = function_json(function) {
+        if let Some(json) = function_json(function)? {
             files.push((format!("{}/function.json", function_folder(function, suffix)), pretty(&json)?));
         }
     }
@@ -30,4 +30,54 @@ pub fn package(stage: &Stage, binary: &Binary, spec: &Spec) -> Result<Artifact> 
 
 fn pretty(json: &serde_json::Value) -> Result<Vec<u8>> {
     Ok(serde_json::to_vec_pretty(json)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn packed(functions: &Value) -> Result<Artifact> {
+        let spec = json!({ "version": 1, "functions": functions, "queues": [] });
+        let stage = Stage { project: "shop".to_owned(), stage: "dev".to_owned() };
+        let sha256 = "5d1f0c9ab8e7426300000000000000000000000000000000000000000000000".to_owned();
+        let binary = Binary { bytes: b"\x7fELF"[..].into(), sha256, arch: "x86_64".to_owned() };
+        package(&stage, &binary, &serde_json::from_value(spec)?)
+    }
+
+    /// Names stand in an archive as they are.
+    fn holds(artifact: &Artifact, name: &str) -> bool {
+        artifact.bytes.windows(name.len()).any(|window| window == name.as_bytes())
+    }
+
+    #[test]
+    fn every_trigger_gets_its_function_json_and_a_raw_handler_none() {
+        let artifact = packed(&json!([
+            { "name": "http", "trigger": { "kind": "http", "routes": [] } },
+            { "name": "see", "trigger": { "kind": "object", "bucket": "uploads", "on": "any" } },
+            { "name": "sweep", "trigger": { "kind": "schedule", "schedule": "every 5 minutes" } },
+            { "name": "audit", "trigger": { "kind": "change", "table": "ledger" } },
+            { "name": "hear", "trigger": { "kind": "topic", "topic": "news" } },
+            { "name": "notice", "trigger": { "kind": "event" } },
+            { "name": "anything", "trigger": { "kind": "raw" } },
+        ]))
+        .unwrap();
+        assert!(holds(&artifact, "http/function.json"));
+        for name in ["see", "sweep", "audit", "hear", "notice"] {
+            assert!(holds(&artifact, &format!("{name}-5d1f0c9ab8e74263/function.json")), "{name}");
+        }
+        assert!(!holds(&artifact, "anything"));
+    }
+
+    #[test]
+    fn a_schedule_that_azure_cannot_run_makes_no_package() {
+        let sweep =
+            json!([{ "name": "sweep", "trigger": { "kind": "schedule", "schedule": "every 7 minutes" } }]);
+        let error = packed(&sweep).unwrap_err();
+        assert!(
+            error.message().contains("function `sweep`: Azure cannot run the schedule `every 7 minutes`"),
+            "{error}"
+        );
+    }
 }

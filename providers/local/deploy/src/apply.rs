@@ -14,7 +14,7 @@ use crate::host::api::{Manifest, Publish, app_key};
 pub(crate) async fn apply(local: &Local, step: &Step<'_>) -> Result<()> {
     let key = app_key(&step.desired.stage)?;
     match (step.change.action, step.change.resource.split_once('/')) {
-        (Action::Create, Some((kind @ ("queue" | "table"), name))) => {
+        (Action::Create, Some((kind @ ("queue" | "table" | "bucket" | "topic"), name))) => {
             local.control.send("PUT", &app_path(&key, &format!("/{kind}s/{name}")), b"").await?;
             Ok(())
         }
@@ -66,6 +66,8 @@ pub(crate) async fn publish(local: &Local, desired: &Desired) -> Result<()> {
         functions: desired.spec.functions.clone(),
         queues: desired.spec.queues.clone(),
         tables: desired.spec.tables.clone(),
+        buckets: desired.spec.buckets.clone(),
+        topics: desired.spec.topics.clone(),
         host: local.settings.clone(),
     };
     let publish = Publish {

@@ -6,6 +6,7 @@ pub mod check;
 mod client;
 mod config;
 mod daemon;
+mod emit;
 mod error;
 mod host;
 mod observe;

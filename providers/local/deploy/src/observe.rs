@@ -8,7 +8,7 @@ use xcloud_deploy::{Observed, Resource};
 use xcloud_local::binding::DEFAULT_BATCH;
 
 use crate::config::Durability;
-use crate::host::api::{AppView, HostSettings, QueueView, TableView};
+use crate::host::api::{AppView, BucketView, HostSettings, QueueView, TableView};
 
 /// The resources of an app that is there.
 pub(crate) fn observed(view: &AppView) -> Observed {
@@ -16,7 +16,10 @@ pub(crate) fn observed(view: &AppView) -> Observed {
         queue_resource(&queue.name, Some(view.durability), queue.waiting + queue.dead > 0)
     };
     let table = |table: &TableView| table_resource(&table.name, Some(view.durability), table.rows > 0);
+    let bucket = |bucket: &BucketView| place("bucket", &bucket.name, bucket.holds);
     let data = view.queues.iter().map(queue).chain(view.tables.iter().map(table));
+    let data = data.chain(view.buckets.iter().map(bucket));
+    let data = data.chain(view.topics.iter().map(|name| place("topic", name, false)));
     let functions = view.manifest.iter().flat_map(|manifest| {
         let of = |function| function_resource(function, &manifest.binary_sha256, &manifest.host);
         manifest.functions.iter().map(of)
@@ -41,6 +44,11 @@ pub(crate) fn table_resource(name: &str, durability: Option<Durability>, data: b
     Resource { id: format!("table/{name}"), fields: kept(durability), data, needs: Vec::new() }
 }
 
+/// A bucket or a topic as a plan compares it.
+pub(crate) fn place(kind: &str, name: &str, data: bool) -> Resource {
+    Resource { id: format!("{kind}/{name}"), fields: BTreeMap::new(), data, needs: Vec::new() }
+}
+
 fn kept(durability: Option<Durability>) -> BTreeMap<String, Value> {
     durability.map(|durability| ("durability".to_owned(), durability.as_str().into())).into_iter().collect()
 }
@@ -59,10 +67,8 @@ pub(crate) fn function_resource(
     if !function.tables.is_empty() {
         fields.insert("tables".to_owned(), function.tables.clone().into());
     }
-    if let TriggerSpec::Queue { queue, batch } = &function.trigger {
-        fields.insert("queue".to_owned(), queue.as_str().into());
-        fields.insert("batch".to_owned(), batch.unwrap_or(DEFAULT_BATCH).into());
-    }
+    fields
+        .extend(trigger_fields(&function.trigger).into_iter().map(|(name, value)| (name.to_owned(), value)));
     let settings = &function.settings;
     let numbers = [
         ("memory_mb", settings.memory_mb),
@@ -80,9 +86,34 @@ pub(crate) fn function_resource(
     let env = settings.env.iter().flatten();
     fields.extend(env.map(|(name, value)| (format!("env.{name}"), Value::from(value.as_str()))));
     let takes = match &function.trigger {
-        TriggerSpec::Queue { queue, .. } => Some(queue),
+        TriggerSpec::Queue { queue, .. } => Some(format!("queue/{queue}")),
+        TriggerSpec::Object { bucket, .. } => Some(format!("bucket/{bucket}")),
+        TriggerSpec::Topic { topic } => Some(format!("topic/{topic}")),
+        TriggerSpec::Change { table } => Some(format!("table/{table}")),
         _ => None,
     };
-    let needs = function.sends.iter().chain(takes).map(|queue| format!("queue/{queue}")).collect();
+    let sends = function.sends.iter().map(|queue| format!("queue/{queue}"));
+    let tables = function.tables.iter().map(|table| format!("table/{table}"));
+    let needs = sends.chain(tables).chain(takes).collect();
     Resource { id: format!("function/{}", function.name), fields, data: false, needs }
+}
+
+/// What calls a function, in the words of a plan.
+fn trigger_fields(trigger: &TriggerSpec) -> Vec<(&'static str, Value)> {
+    match trigger {
+        TriggerSpec::Queue { queue, batch } => {
+            vec![("queue", queue.as_str().into()), ("batch", batch.unwrap_or(DEFAULT_BATCH).into())]
+        }
+        TriggerSpec::Object { bucket, on } => {
+            let on = serde_json::to_value(on).unwrap_or_default();
+            vec![("bucket", bucket.as_str().into()), ("on", on)]
+        }
+        TriggerSpec::Schedule { schedule, timezone } => {
+            let zone = timezone.as_deref().unwrap_or("UTC");
+            vec![("schedule", schedule.as_str().into()), ("timezone", zone.into())]
+        }
+        TriggerSpec::Change { table } => vec![("table", table.as_str().into())],
+        TriggerSpec::Topic { topic } => vec![("topic", topic.as_str().into())],
+        _ => Vec::new(),
+    }
 }

@@ -7,7 +7,7 @@ use xcloud_deploy::{Desired, Observed, Plan, Resource};
 
 use crate::config::Durability;
 use crate::host::api::HostSettings;
-use crate::observe::{function_resource, queue_resource, table_resource};
+use crate::observe::{function_resource, place, queue_resource, table_resource};
 
 /// Compares. Queues and tables come first, so that a function's are there before it.
 pub(crate) fn plan(
@@ -23,7 +23,9 @@ pub(crate) fn plan(
         unset(&mut wanted, function, observed);
         wanted
     });
-    let wanted: Vec<_> = queues.chain(tables).chain(functions).collect();
+    let buckets = desired.spec.buckets.iter().map(|name| place("bucket", name, false));
+    let topics = desired.spec.topics.iter().map(|name| place("topic", name, false));
+    let wanted: Vec<_> = queues.chain(tables).chain(buckets).chain(topics).chain(functions).collect();
     diff("local", &wanted, &observed.resources, desired.delete_data)
 }
 
@@ -67,6 +69,7 @@ mod tests {
             ],
             queues: vec!["placed".to_owned()],
             tables: vec!["totals".to_owned()],
+            ..Spec::default()
         }
     }
 
@@ -94,9 +97,13 @@ mod tests {
                 queues,
                 tables,
                 host: HostSettings::default(),
+                ..Manifest::default()
             }),
             functions: Vec::new(),
             durability: Durability::Process,
+            buckets: Vec::new(),
+            topics: Vec::new(),
+            events: Vec::new(),
             trouble: None,
         }
     }

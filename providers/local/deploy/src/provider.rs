@@ -88,7 +88,7 @@ impl Provider for Local {
 
     fn capability(&self) -> Capability {
         Capability {
-            triggers: vec!["http", "queue", "raw"],
+            triggers: vec!["http", "queue", "object", "schedule", "change", "topic", "event", "raw"],
             batch: None,
             partial_failure: true,
             streaming: true,

@@ -41,6 +41,10 @@ pub(crate) struct Manifest {
     #[serde(default)]
     pub(crate) tables: Vec<String>,
     #[serde(default)]
+    pub(crate) buckets: Vec<String>,
+    #[serde(default)]
+    pub(crate) topics: Vec<String>,
+    #[serde(default)]
     pub(crate) host: HostSettings,
 }
 
@@ -77,6 +81,13 @@ pub(crate) struct AppView {
     pub(crate) queues: Vec<QueueView>,
     #[serde(default)]
     pub(crate) tables: Vec<TableView>,
+    #[serde(default)]
+    pub(crate) buckets: Vec<BucketView>,
+    #[serde(default)]
+    pub(crate) topics: Vec<String>,
+    /// Events that wait for their function or were put aside, by its name.
+    #[serde(default)]
+    pub(crate) events: Vec<QueueView>,
     /// What acknowledgements survive.
     #[serde(default)]
     pub(crate) durability: Durability,
@@ -104,6 +115,16 @@ pub(crate) struct QueueView {
     pub(crate) waiting: u64,
     /// Messages put aside.
     pub(crate) dead: u64,
+}
+
+/// A bucket as it is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct BucketView {
+    pub(crate) name: String,
+    /// Where its objects are.
+    pub(crate) directory: std::path::PathBuf,
+    /// Whether there is an object.
+    pub(crate) holds: bool,
 }
 
 /// A table as it is.

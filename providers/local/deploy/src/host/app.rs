@@ -17,8 +17,9 @@ use xcloud_core::{Error, ErrorKind, Result};
 pub(crate) use self::record::Record;
 use self::record::Release;
 use self::serve::Live;
-use super::api::{AppView, FunctionView, Manifest, Publish, QueueView, TableView, is_name};
+use super::api::{AppView, BucketView, FunctionView, Manifest, Publish, QueueView, TableView, is_name};
 use super::deployment::{self, Place};
+use super::events;
 use super::front::{self, Front, Serving};
 use super::release;
 use super::runner::Runner;
@@ -72,12 +73,20 @@ impl App {
             QueueView { name: name.clone(), waiting: counts.waiting, dead: counts.dead }
         };
         let table = |name: &String| TableView { name: name.clone(), rows: self.place.store.rows(name) };
+        let bucket = |name: &String| {
+            let directory = self.place.bucket(name);
+            let holds = std::fs::read_dir(&directory).is_ok_and(|mut entries| entries.next().is_some());
+            BucketView { name: name.clone(), directory, holds }
+        };
         let runners = lock(&self.live).runners.clone();
         AppView {
             version: record.version,
             port: record.port,
             queues: record.queues.iter().map(queue).collect(),
             tables: record.tables.iter().map(table).collect(),
+            buckets: record.buckets.iter().map(bucket).collect(),
+            topics: record.topics.iter().cloned().collect(),
+            events: record.inboxes.iter().map(queue).collect(),
             trouble: self.place.store.check().err().map(|error| error.to_string()),
             durability: self.place.store.durability().unwrap_or_default(),
             functions: runners.iter().map(|(name, runner)| function_view(name, runner)).collect(),
@@ -115,6 +124,28 @@ impl App {
         Ok(())
     }
 
+    /// Makes a bucket, if it is not there.
+    pub(crate) fn create_bucket(&self, name: &str) -> Result<()> {
+        let _changing = self.change()?;
+        let directory = self.place.bucket(name);
+        std::fs::create_dir_all(&directory).map_err(io(format!("cannot make {}", directory.display())))?;
+        let mut record = self.record();
+        if record.buckets.insert(name.to_owned()) {
+            self.save(record)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a topic, if it is not there.
+    pub(crate) fn create_topic(&self, name: &str) -> Result<()> {
+        let _changing = self.change()?;
+        let mut record = self.record();
+        if record.topics.insert(name.to_owned()) {
+            self.save(record)?;
+        }
+        Ok(())
+    }
+
     /// Puts a manifest into service: starts its processes beside the old ones, and only when all are ready writes it
     /// down, switches, and lets the old ones end. When anything fails before, what served before still serves.
     /// `taken` are the ports of the other apps.
@@ -127,10 +158,21 @@ impl App {
         let listener = self.listener(&record, &manifest, taken).await?;
         let old_queues = obsolete(&record.queues, &manifest.queues);
         let old_tables = obsolete(&record.tables, &manifest.tables);
+        let old_buckets = obsolete(&record.buckets, &manifest.buckets);
+        let inboxes = events::inboxes(&manifest);
+        let old_inboxes = obsolete(&record.inboxes, &inboxes);
         let version = record.newest.max(record.version) + 1;
         (record.version, record.newest) = (version, version);
         record.queues.extend(manifest.queues.iter().cloned());
         record.tables.extend(manifest.tables.iter().cloned());
+        record.buckets.extend(manifest.buckets.iter().cloned());
+        record.topics = manifest.topics.iter().cloned().collect();
+        record.inboxes.extend(inboxes);
+        for bucket in &manifest.buckets {
+            let directory = self.place.bucket(bucket);
+            std::fs::create_dir_all(&directory)
+                .map_err(io(format!("cannot make {}", directory.display())))?;
+        }
         if let Some((port, _)) = &listener {
             record.port = Some(*port);
         }
@@ -142,6 +184,8 @@ impl App {
         self.change_to(record, listener.map(|(_, listener)| listener)).await?;
         self.remove_queues(old_queues, publish.delete_data).await?;
         self.remove_tables(old_tables, publish.delete_data).await?;
+        self.remove_buckets(old_buckets, publish.delete_data).await?;
+        self.remove_inboxes(old_inboxes, publish.delete_data).await?;
         Ok(version)
     }
 
@@ -156,8 +200,13 @@ impl App {
         self.end().await;
         self.remove_queues(record.queues.into_iter().collect(), delete_data).await?;
         self.remove_tables(record.tables.into_iter().collect(), delete_data).await?;
+        self.remove_buckets(record.buckets.into_iter().collect(), delete_data).await?;
+        self.remove_inboxes(record.inboxes.into_iter().collect(), delete_data).await?;
         let left = self.record();
-        let empty = left.queues.is_empty() && left.tables.is_empty();
+        let empty = left.queues.is_empty()
+            && left.tables.is_empty()
+            && left.buckets.is_empty()
+            && left.inboxes.is_empty();
         if empty {
             let directory = &self.place.directory;
             std::fs::remove_dir_all(directory)
@@ -190,6 +239,40 @@ impl App {
             if delete_data || (counts.waiting == 0 && counts.dead == 0) {
                 let mut record = self.record();
                 record.queues.remove(&name);
+                self.save(record)?;
+                self.place.store.clear(&name).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn remove_buckets(&self, names: Vec<String>, delete_data: bool) -> Result<()> {
+        for name in names {
+            let directory = self.place.bucket(&name);
+            // An empty directory goes; one with objects stays unless they are to go too.
+            let gone = if delete_data {
+                std::fs::remove_dir_all(&directory)
+            } else {
+                std::fs::remove_dir(&directory)
+            };
+            let gone = gone.is_ok() || !directory.exists();
+            if gone {
+                let mut record = self.record();
+                record.buckets.remove(&name);
+                self.save(record)?;
+                self.place.store.empty(&format!("@bucket/{name}")).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Events of functions that are no longer there, as messages of queues.
+    async fn remove_inboxes(&self, names: Vec<String>, delete_data: bool) -> Result<()> {
+        for name in names {
+            let counts = self.place.store.counts(&name);
+            if delete_data || (counts.waiting == 0 && counts.dead == 0) {
+                let mut record = self.record();
+                record.inboxes.remove(&name);
                 self.save(record)?;
                 self.place.store.clear(&name).await?;
             }
@@ -277,14 +360,17 @@ fn merge(mut manifest: Manifest, old: Option<&Manifest>) -> Manifest {
 }
 
 fn validate(manifest: &Manifest, place: &Place) -> Result<()> {
-    let names = manifest.functions.iter().map(|f| &f.name).chain(&manifest.queues).chain(&manifest.tables);
+    let data =
+        manifest.queues.iter().chain(&manifest.tables).chain(&manifest.buckets).chain(&manifest.topics);
+    let names = manifest.functions.iter().map(|f| &f.name).chain(data);
     if let Some(bad) = names.clone().find(|name| !is_name(name)) {
         return Err(Error::new(
             ErrorKind::Config,
-            format!("{bad:?} cannot be the name of a function, queue or table"),
+            format!("{bad:?} cannot be the name of a function, queue, table, bucket or topic"),
         ));
     }
     for function in &manifest.functions {
+        super::clock::Timer::of(function)?;
         let sends = function.sends.iter();
         let takes = match &function.trigger {
             TriggerSpec::Queue { queue, .. } => Some(queue),

@@ -59,6 +59,17 @@ async fn route(host: &Arc<Host>, request: Request<Bytes>) -> Result<Response> {
             host.app_or_new(key)?.create_table(name)?;
             ok(&json!({}))
         }
+        (&Method::PUT, ["apps", key, "buckets", name]) if is_name(name) => {
+            host.app_or_new(key)?.create_bucket(name)?;
+            ok(&json!({}))
+        }
+        (&Method::PUT, ["apps", key, "topics", name]) if is_name(name) => {
+            host.app_or_new(key)?.create_topic(name)?;
+            ok(&json!({}))
+        }
+        (&Method::POST, ["apps", key, "emit"]) => {
+            ok(&xcloud_deploy::Emitted { to: host.app(key)?.emit(parse(&body)?).await? })
+        }
         (_, ["apps", key, "queues", rest @ ..]) => {
             super::queues::answer(&*host.app(key)?, &parts.method, rest, query).await
         }

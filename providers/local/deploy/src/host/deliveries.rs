@@ -1,5 +1,6 @@
-//! The deliveries of an app's queues to its functions.
+//! The deliveries of an app's queues to its functions, and what makes events for them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -8,10 +9,13 @@ use xcloud_core::spec::{FunctionSpec, TriggerSpec};
 use xcloud_local::binding::{DEFAULT_BATCH, DEFAULT_MAX_ATTEMPTS};
 
 use super::api::Manifest;
+use super::clock::Timer;
 use super::delivery::Delivery;
 use super::deployment::Place;
+use super::events::{has_inbox, inbox};
 use super::limits::Limits;
 use super::runner::Runner;
+use super::{buckets, clock, events, log};
 
 /// Batches of one queue on their way at once, whatever the limits of its function multiply to.
 const MOST: usize = 256;
@@ -38,8 +42,31 @@ impl Deliveries {
                 continue;
             };
             let limits = Limits::new(function, &manifest.host);
-            for _ in 0..limits.concurrency.saturating_mul(limits.max).min(MOST) {
+            // One after the other: changes of a row are to come in their order.
+            let ordered = matches!(function.trigger, TriggerSpec::Change { .. });
+            let most = if ordered { 1 } else { MOST };
+            for _ in 0..limits.concurrency.saturating_mul(limits.max).min(most) {
                 tasks.push(tokio::spawn(delivery.clone().run(stop.subscribe())));
+            }
+        }
+        place.store.feed(events::feeds(&place.key, manifest));
+        let buckets = manifest.functions.iter().filter_map(|function| match &function.trigger {
+            TriggerSpec::Object { bucket, .. } => Some(bucket.clone()),
+            _ => None,
+        });
+        for bucket in buckets.collect::<BTreeSet<_>>() {
+            let watch = buckets::watch(place.clone(), bucket, manifest.clone(), stop.subscribe());
+            tasks.push(tokio::spawn(watch));
+        }
+        for function in &manifest.functions {
+            match Timer::of(function) {
+                Ok(Some(timer)) => {
+                    let (place, name) = (place.clone(), function.name.clone());
+                    tasks.push(tokio::spawn(clock::run(place, name, timer, stop.subscribe())));
+                }
+                Ok(None) => {}
+                // Refused when it was published; this machine's zones may have changed since.
+                Err(error) => log(&format!("app {}: {error}", place.key)),
             }
         }
         Self { tasks, stop }
@@ -56,13 +83,18 @@ impl Deliveries {
 }
 
 fn delivery(place: &Place, function: &FunctionSpec, runner: Arc<Runner>) -> Option<Delivery> {
-    let TriggerSpec::Queue { queue, batch } = &function.trigger else { return None };
+    let (queue, batch, events) = match &function.trigger {
+        TriggerSpec::Queue { queue, batch } => (queue.clone(), batch.unwrap_or(DEFAULT_BATCH), false),
+        _ if has_inbox(function) => (inbox(&function.name), 1, true),
+        _ => return None,
+    };
     Some(Delivery {
         store: place.store.clone(),
-        queue: queue.clone(),
+        queue,
         function: function.name.clone(),
         runner,
-        batch: usize::try_from(batch.unwrap_or(DEFAULT_BATCH).max(1)).unwrap_or(usize::MAX),
+        events,
+        batch: usize::try_from(batch.max(1)).unwrap_or(usize::MAX),
         max_attempts: function.settings.max_attempts.unwrap_or(DEFAULT_MAX_ATTEMPTS).max(1),
     })
 }

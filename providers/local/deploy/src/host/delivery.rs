@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::watch;
-use xcloud_core::event::RawMessage;
+use xcloud_core::event::{RawMessage, neutral};
 use xcloud_core::{ErrorKind, Result};
 use xcloud_local::binding::{WireFailure, WireSettlement};
 use xcloud_local::host::{Answer, Call};
@@ -38,6 +39,8 @@ pub(crate) struct Delivery {
     pub(crate) runner: Arc<Runner>,
     pub(crate) batch: usize,
     pub(crate) max_attempts: u32,
+    /// The messages are events in the neutral form, for a function that takes one at a time.
+    pub(crate) events: bool,
 }
 
 impl Delivery {
@@ -96,7 +99,18 @@ impl Delivery {
         let id = request_id();
         lease.name(&id);
         let call = Call { id: &id, remaining: lease.timeout() };
-        let answer = lease.wire.queue(&self.function, &claim.messages, call);
+        let answer = async {
+            match claim.messages.as_slice() {
+                [event] if self.events => {
+                    let body = numbered(event);
+                    Ok(match lease.wire.record(&self.function, body, call).await? {
+                        Answer::Done(_) => Answer::Done(Vec::new()),
+                        Answer::Failed(error) => Answer::Failed(error),
+                    })
+                }
+                messages => lease.wire.queue(&self.function, messages, call).await,
+            }
+        };
         let answer = tokio::time::timeout(call.remaining + GRACE, answer).await;
         lease.end(outcome(&answer));
         let answer = match answer {
@@ -125,6 +139,16 @@ impl Delivery {
         self.runner.note(&format!("a batch of queue {} comes again: {error}", self.queue));
         Answer::Failed(xcloud_local::binding::WireError { error, settlement: WireSettlement::Retry })
     }
+}
+
+/// An event with the number of its delivery.
+fn numbered(event: &RawMessage) -> Bytes {
+    let Ok(mut json) = serde_json::from_slice::<serde_json::Map<_, _>>(&event.body) else {
+        // Not one of ours: the function says so.
+        return event.body.clone();
+    };
+    json.insert(neutral::ATTEMPT.to_owned(), event.attempt.unwrap_or(1).to_string().into());
+    serde_json::Value::Object(json).to_string().into()
 }
 
 /// How a batch ended, for the metrics: one message that failed is an error.

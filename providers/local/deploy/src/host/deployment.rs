@@ -50,6 +50,11 @@ impl Place {
         self.directory.join("logs")
     }
 
+    /// The directory of a bucket.
+    pub(crate) fn bucket(&self, name: &str) -> PathBuf {
+        self.directory.join("buckets").join(name)
+    }
+
     /// A function's log, one for all its versions.
     pub(crate) fn log(&self, function: &str) -> Result<Arc<Log>> {
         let logs = self.logs();

@@ -95,6 +95,8 @@ impl Embedded {
             functions: spec.functions.clone(),
             queues: spec.queues.clone(),
             tables: spec.tables.clone(),
+            buckets: spec.buckets.clone(),
+            topics: spec.topics.clone(),
             // Debug builds are large, and the sources are what one goes back to.
             host: HostSettings { keep_versions: Some(2), ..HostSettings::default() },
         };

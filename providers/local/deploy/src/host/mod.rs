@@ -2,13 +2,16 @@
 
 pub(crate) mod api;
 mod app;
+mod buckets;
 mod child;
+mod clock;
 mod control;
 mod data;
 mod deliveries;
 mod delivery;
 mod deployment;
 pub(crate) mod embedded;
+mod events;
 pub(crate) mod follow;
 mod front;
 mod leftovers;

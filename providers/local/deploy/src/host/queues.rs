@@ -19,7 +19,8 @@ const MOST_BYTES: usize = 32 * 1024 * 1024;
 /// Answers what comes after `/apps/<key>/queues`.
 pub(super) async fn answer(app: &App, method: &Method, rest: &[&str], query: &str) -> Result<Response> {
     let (store, dead) = (&app.place().store, parameter(query, "dead").is_some());
-    let known = |name: &str| match app.record().queues.contains(name) {
+    let record = app.record();
+    let known = |name: &str| match record.queues.contains(name) || record.inboxes.contains(name) {
         true => Ok(()),
         false => Err(no_queue(app, name)),
     };
@@ -53,7 +54,8 @@ pub(super) async fn answer(app: &App, method: &Method, rest: &[&str], query: &st
 
 fn no_queue(app: &App, name: &str) -> Error {
     let record = app.record();
-    let known = record.queues.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let known =
+        record.queues.iter().chain(&record.inboxes).map(String::as_str).collect::<Vec<_>>().join(", ");
     let there = if known.is_empty() { "it has none".to_owned() } else { format!("it has {known}") };
     Error::not_found(format!("app {} has no queue `{name}`; {there}", app.place().key))
 }
@@ -62,7 +64,8 @@ async fn list(app: &App) -> Result<Vec<QueueStatus>> {
     let store = &app.place().store;
     store.check()?;
     let mut list = Vec::new();
-    for name in app.record().queues {
+    let record = app.record();
+    for name in record.queues.into_iter().chain(record.inboxes) {
         let counts = store.counts(&name);
         let oldest = store.peek(&name, false, 1).await?;
         list.push(QueueStatus {

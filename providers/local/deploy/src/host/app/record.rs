@@ -31,6 +31,13 @@ pub(crate) struct Record {
     pub(crate) queues: BTreeSet<String>,
     #[serde(default)]
     pub(crate) tables: BTreeSet<String>,
+    #[serde(default)]
+    pub(crate) buckets: BTreeSet<String>,
+    #[serde(default)]
+    pub(crate) topics: BTreeSet<String>,
+    /// The queues of functions' events.
+    #[serde(default)]
+    pub(crate) inboxes: BTreeSet<String>,
     /// Versions that can serve, the oldest first.
     #[serde(default)]
     pub(crate) releases: Vec<Release>,

@@ -3,6 +3,7 @@
 //! Operations are closures over a commit in the making ([`Batch`]) or over the state now ([`Tree`]); [`writer`] carries the
 //! first out, and answers when they are kept.
 
+mod events;
 mod journal;
 mod keys;
 mod queues;
@@ -11,6 +12,7 @@ mod tree;
 mod trouble;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,6 +28,7 @@ use self::writer::{Open, Shared};
 
 use crate::config::Durability;
 
+pub(crate) use self::events::{Feed, Note};
 pub(crate) use self::queues::{Fate, Held};
 pub(crate) use self::rows::{Expect, Row};
 
@@ -45,6 +48,7 @@ enum Counted {
 pub(crate) struct Store {
     path: Arc<Path>,
     open: Arc<Mutex<Option<Open>>>,
+    feeds: Arc<Mutex<BTreeMap<String, Feed>>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -69,7 +73,7 @@ const SYNC: &str = "sync";
 impl Store {
     /// A store in the files `<path>.redb` and `<path>.journal`; nothing is opened yet.
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path: path.into(), open: Arc::default() }
+        Self { path: path.into(), open: Arc::default(), feeds: Arc::default() }
     }
 
     fn exists(&self) -> bool {

@@ -257,7 +257,7 @@ fn claim(shared: &Shared, tree: &Tree, queue: &str, limit: usize, visibility: Du
     Ok(found)
 }
 
-fn send(batch: &mut Batch<'_>, queue: &str, bodies: &[Bytes]) -> Stored<Vec<String>> {
+pub(super) fn send(batch: &mut Batch<'_>, queue: &str, bodies: &[Bytes]) -> Stored<Vec<String>> {
     let first = next(batch, bodies.len() as u64)?;
     let now = now_ms();
     let mut ids = Vec::with_capacity(bodies.len());

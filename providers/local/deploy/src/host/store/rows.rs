@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use xcloud_core::{Error, Result};
 
+use super::events::changed;
 use super::keys::{self, Kind};
 use super::tree::{Batch, PAGE};
 use super::trouble::{Stored, Trouble};
@@ -37,12 +38,16 @@ impl Store {
 
     /// Writes a row and gives its version, a number that grows with each write to the store.
     pub(crate) async fn put(&self, table: &str, key: &str, value: Bytes, expect: Expect) -> Result<u64> {
-        let (name, key) = (table.to_owned(), key.to_owned());
-        self.write(table, move |batch| {
+        let (name, key, feed) = (table.to_owned(), key.to_owned(), self.feed_of(table));
+        let queues = feed.as_ref().map(|feed| feed.queues.clone()).unwrap_or_default();
+        let version = self.write(table, move |batch| {
             let at = keys::row(&name, &key);
             let old = batch.get(&at)?;
             if let Err(refused) = check(&key, old.as_deref(), expect)? {
                 return Ok(Err(refused));
+            }
+            if let Some(feed) = &feed {
+                changed(batch, feed, (&name, &key), (old.as_deref().map(value_of), Some(&value)))?;
             }
             let version = next(batch, 1)?;
             let mut row = version.to_be_bytes().to_vec();
@@ -50,23 +55,32 @@ impl Store {
             batch.put(&at, &row)?;
             batch.counted.push((Counted::Rows(name), i64::from(old.is_none())));
             Ok(Ok(version))
-        })
-        .await
+        });
+        let version = version.await?;
+        self.wake(&queues)?;
+        Ok(version)
     }
 
     /// Removes a row. False when there was none.
     pub(crate) async fn delete(&self, table: &str, key: &str, expect: Expect) -> Result<bool> {
-        let (name, key) = (table.to_owned(), key.to_owned());
-        self.write(table, move |batch| {
+        let (name, key, feed) = (table.to_owned(), key.to_owned(), self.feed_of(table));
+        let queues = feed.as_ref().map(|feed| feed.queues.clone()).unwrap_or_default();
+        let there = self.write(table, move |batch| {
             let at = keys::row(&name, &key);
-            if let Err(refused) = check(&key, batch.get(&at)?.as_deref(), expect)? {
+            let old = batch.get(&at)?;
+            if let Err(refused) = check(&key, old.as_deref(), expect)? {
                 return Ok(Err(refused));
+            }
+            if let (Some(feed), Some(old)) = (&feed, &old) {
+                changed(batch, feed, (&name, &key), (Some(value_of(old)), None))?;
             }
             let there = batch.remove(&at)?.is_some();
             batch.counted.push((Counted::Rows(name), -i64::from(there)));
             Ok(Ok(there))
-        })
-        .await
+        });
+        let there = there.await?;
+        self.wake(&queues)?;
+        Ok(there)
     }
 
     /// Rows whose key begins with `prefix` and comes after `after`, in the order of their bytes, and whether there may
@@ -106,6 +120,11 @@ impl Store {
     pub(crate) async fn empty(&self, table: &str) -> Result<()> {
         self.in_steps(table, empty).await.map(drop)
     }
+}
+
+/// A stored row without its version.
+fn value_of(row: &[u8]) -> &[u8] {
+    row.get(8..).unwrap_or_default()
 }
 
 fn damaged() -> Trouble {

@@ -1,0 +1,149 @@
+//! Every kind of event on this machine: put in by hand, by a file, by a row, by the clock; retried, put aside, redriven.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::fixture::Deployed;
+use crate::faults::{host, kill};
+
+/// What a handler saw, once it saw so many.
+fn seen(app: &Deployed, function: &str, count: usize) -> Vec<Value> {
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        let lines = app.run(&["logs", function, "-n", "10000"]);
+        let lines = lines["lines"].as_array().cloned().unwrap_or_default();
+        let sights: Vec<Value> = lines.iter().filter_map(sight).collect();
+        if sights.len() >= count {
+            return sights;
+        }
+        assert!(Instant::now() < end, "{function} saw {sights:?}, {count} were wanted; it logged {lines:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn sight(line: &Value) -> Option<Value> {
+    let line: Value = serde_json::from_str(line["line"].as_str()?).ok()?;
+    serde_json::from_str(line["message"].as_str()?.strip_prefix("saw ")?).ok()
+}
+
+#[test]
+fn each_kind_of_event_reaches_its_handler() {
+    let app = Deployed::new("kinds", "");
+    let file = app.directory.join("red flower.txt");
+    std::fs::write(&file, "12345").unwrap();
+    app.run(&["emit", "object", "uploads", file.to_str().unwrap(), "--key", "folder/red flower.txt"]);
+    app.run(&["emit", "tick", "sweep"]);
+    app.run(&["emit", "change", "ledger", "r-1", r#"{"id":"r-1","action":"ok"}"#]);
+    app.run(&["emit", "change", "ledger", "r-1", r#"{"id":"r-1","action":"again"}"#]);
+    app.run(&["emit", "change", "ledger", "r-1", "--deleted"]);
+    app.run(&["emit", "topic", "news", r#"{"id":"n-1","action":"ok"}"#, "-a", "colour=red"]);
+    app.run(&["emit", "event", r#"{"type":"OrderPaid","subject":"o-1","data":{"total":7}}"#]);
+    app.run(&["emit", "message", "work-items", r#"{"id":"m-1","action":"ok"}"#]);
+
+    let object = &seen(&app, "see", 1)[0]["what"];
+    assert_eq!(
+        (&object["key"], &object["action"], &object["size"]),
+        (&json!("folder/red flower.txt"), &json!("created"), &json!(5))
+    );
+    assert!(seen(&app, "sweep", 1)[0]["what"]["late"].as_u64().unwrap() < 60);
+    let changes = seen(&app, "audit", 3);
+    let kinds: Vec<_> = changes
+        .iter()
+        .map(|c| (&c["what"]["kind"], &c["what"]["old"]["action"], &c["what"]["new"]["action"]))
+        .collect();
+    let (ok, again, none) = (json!("ok"), json!("again"), Value::Null);
+    assert_eq!(
+        kinds,
+        [
+            (&json!("created"), &none, &ok),
+            (&json!("updated"), &ok, &again),
+            (&json!("deleted"), &again, &none)
+        ]
+    );
+    let news = &seen(&app, "hear", 1)[0]["what"];
+    assert_eq!((&news["item"]["id"], &news["colour"]), (&json!("n-1"), &json!("red")));
+    let event = &seen(&app, "notice", 1)[0];
+    assert_eq!(
+        (&event["type"], &event["what"]["subject"], &event["what"]["data"]["total"]),
+        (&json!("OrderPaid"), &json!("o-1"), &json!(7))
+    );
+    app.run(&["emit", "object", "uploads", "folder/red flower.txt", "--deleted"]);
+    assert_eq!(seen(&app, "see", 2)[1]["what"]["action"], "deleted");
+
+    for (arguments, what) in [
+        (&["emit", "object", "uplods", "x", "--deleted"][..], "there is inbox, uploads"),
+        (&["emit", "tick", "see"], "there is"),
+        (&["emit", "topic", "nwes", "{}"], "no topic `nwes`"),
+        (&["emit", "change", "ledger", "r", "{"], "not JSON"),
+        (&["emit", "object", "uploads", "../x", "--deleted"], "cannot be the key"),
+    ] {
+        let (code, answer) = app.ask(arguments);
+        let message = answer["message"].as_str().unwrap_or_default();
+        assert!(code != Some(0) && message.contains(what), "{arguments:?}: {code:?} {answer}");
+    }
+}
+
+#[test]
+fn a_handler_that_fails_twice_is_run_three_times_and_one_that_always_fails_ends_in_the_dead_letters() {
+    let app =
+        Deployed::new("retries", "[functions.hear]\nmax_attempts = 3\n[functions.see]\nmax_attempts = 2\n");
+    app.run(&["emit", "topic", "news", r#"{"id":"n-1","action":"flaky"}"#]);
+    assert_eq!(seen(&app, "hear", 1)[0]["attempt"], 3);
+    // The bucket is a directory: what is put into it by any program is an event.
+    let bucket = app.home.join("apps/retries.dev/buckets/uploads");
+    for name in ["fail", "good.txt"] {
+        std::fs::write(bucket.join(name), "x").unwrap();
+    }
+    assert_eq!(seen(&app, "see", 1)[0]["what"]["key"], "good.txt");
+    let dead = || {
+        let queues = app.run(&["queue", "ls"]);
+        let found = queues["queues"].as_array().unwrap().iter().find(|q| q["name"] == "@see").cloned();
+        found.map_or(0, |queue| queue["dead"].as_u64().unwrap())
+    };
+    let end = Instant::now() + Duration::from_secs(20);
+    while dead() < 1 {
+        assert!(Instant::now() < end, "nothing was put aside");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let peeked = app.run(&["queue", "peek", "@see", "--dead"]);
+    let message = &peeked["messages"][0];
+    assert!(message["error"].as_str().unwrap().contains("attempt 2 of 2"), "{peeked}");
+    assert_eq!(message["body"]["data"]["key"], "fail");
+    assert_eq!(app.run(&["queue", "redrive", "@see"])["redriven"], 1);
+    assert_eq!(dead(), 0);
+}
+
+/// What happens while the host is away is told when it is back: files, and a time that went by.
+#[test]
+fn nothing_that_happens_while_the_host_is_dead_is_lost() {
+    let app = Deployed::new("away", "");
+    let bucket = app.home.join("apps/away.dev/buckets/uploads");
+    std::fs::write(bucket.join("before.txt"), "x").unwrap();
+    seen(&app, "see", 1);
+    kill(&host(&app.home));
+    std::fs::write(bucket.join("during.txt"), "x").unwrap();
+    std::fs::remove_file(bucket.join("before.txt")).unwrap();
+    let saw = seen(&app, "see", 3);
+    let mut told: Vec<_> = saw
+        .iter()
+        .map(|s| (s["what"]["action"].as_str().unwrap(), s["what"]["key"].as_str().unwrap()))
+        .collect();
+    told.sort_unstable();
+    told.dedup();
+    assert_eq!(told, [("created", "before.txt"), ("created", "during.txt"), ("deleted", "before.txt")]);
+}
+
+/// A writer that takes its time: the handler sees the whole file and is called once.
+#[test]
+fn a_file_that_is_still_being_written_is_left_alone() {
+    let app = Deployed::new("partial", "");
+    let path = app.home.join("apps/partial.dev/buckets/uploads/slow.txt");
+    let mut file = std::fs::File::create(&path).unwrap();
+    for _ in 0..12 {
+        std::io::Write::write_all(&mut file, b"0123456789").unwrap();
+        std::thread::sleep(Duration::from_millis(60));
+    }
+    drop(file);
+    assert_eq!(seen(&app, "see", 1)[0]["what"]["size"], 120);
+}
