@@ -10,6 +10,7 @@ behaviours![
     a_message_is_handled,
     a_batch_is_handled_in_order,
     partial_failure,
+    only_the_failed_message_comes_again,
     a_failing_batch_comes_again,
     a_message_of_another_type_fails_alone,
     a_message_that_is_not_utf8_fails_alone,
@@ -53,6 +54,19 @@ async fn partial_failure(room: Room) -> Result<(), Failed> {
     let host = kit::queue(room).await?;
     let delivery = deliver(&*host, items(&[("a", "ok"), ("b", "fail"), ("c", "ok")])).await?;
     expect_failed(room, &delivery, "b")
+}
+
+/// Where each message is a call of its own that is so of itself.
+async fn only_the_failed_message_comes_again(room: Room) -> Result<(), Failed> {
+    let host = kit::queue(room).await?;
+    if host.one_by_one() {
+        same!(deliver(&*host, items(&[("a", "ok")])).await?, Delivery::Done, "a message alone");
+        ensure!(deliver(&*host, items(&[("b", "fail")])).await? != Delivery::Done, "another one alone");
+        return Ok(());
+    }
+    let delivery = deliver(&*host, items(&[("a", "ok"), ("b", "fail"), ("c", "ok")])).await?;
+    same!(delivery, Delivery::Retry(vec!["b".to_owned()]), "delivery");
+    Ok(())
 }
 
 async fn a_failing_batch_comes_again(room: Room) -> Result<(), Failed> {

@@ -10,6 +10,7 @@ use crate::kit::{self, behaviours, ensure, get, same};
 
 behaviours![
     the_first_call_is_the_cold_one,
+    the_shutdown_hook_runs_before_the_end,
     a_failing_init_is_reported_and_ends_the_instance,
     a_panicking_init_is_reported_and_ends_the_instance,
     an_unknown_function_name_is_refused_at_start,
@@ -24,6 +25,15 @@ async fn the_first_call_is_the_cold_one(room: Room) -> Result<(), Failed> {
         same!(kit::json(&get(&*host, "/echo/x").await?)?["cold_start"], expected, "cold start");
     }
     Ok(())
+}
+
+async fn the_shutdown_hook_runs_before_the_end(room: Room) -> Result<(), Failed> {
+    let mut launch = kit::launch(Some("http"));
+    launch.env.push(("FIXTURE_SHUTDOWN".to_owned(), "1".to_owned()));
+    let host = kit::start(room, launch).await?;
+    get(&*host, "/hello").await?;
+    host.stop().await.map_err(kit::failed)?;
+    kit::wrote(&*host, "the shutdown hook ran").await
 }
 
 /// Either the platform's start fails, or (where it starts all the same) calls do; both say why.

@@ -2,6 +2,7 @@
 
 mod budgets;
 mod docs;
+mod parity;
 mod trees;
 
 use std::collections::BTreeSet;

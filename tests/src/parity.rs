@@ -82,8 +82,12 @@ pub const ROWS: &[Row] = &[
         &["event::event_of_the_application", "event::event_failure_comes_again"],
     ),
     row("an idempotency key", "trigger", &["event::an_event_keeps_its_key_on_every_delivery"]),
-    row("retry of single messages of a batch", "trigger", &["queue::partial_failure"]),
-    row("retry of a whole batch", "trigger", &["queue::a_failing_batch_comes_again"]),
+    row("retry of single messages of a batch", "trigger", &["queue::only_the_failed_message_comes_again"]),
+    row(
+        "retry of a whole batch",
+        "trigger",
+        &["queue::a_failing_batch_comes_again", "queue::partial_failure"],
+    ),
     row("the number of the attempt", "trigger", &["queue::the_attempt_is_known"]),
     row(
         "poison messages do not stop the others",
@@ -128,6 +132,7 @@ pub const ROWS: &[Row] = &[
             "lifecycle::a_panicking_init_is_reported_and_ends_the_instance",
         ],
     ),
+    row("graceful stop", "lifecycle", &["lifecycle::the_shutdown_hook_runs_before_the_end"]),
     row("cold start is known", "lifecycle", &["lifecycle::the_first_call_is_the_cold_one"]),
     row("state made once", "lifecycle", &["http::state_is_made_once"]),
     row("several calls at once", "lifecycle", &["lifecycle::calls_at_once_do_not_wait_for_each_other"]),
@@ -136,6 +141,18 @@ pub const ROWS: &[Row] = &[
 
 /// What platforms do not have.
 pub const ABSENT: &[Absent] = &[
+    Absent {
+        room: "azure",
+        behaviour: "lifecycle::the_shutdown_hook_runs_before_the_end",
+        why: "the Functions host kills a custom handler; nothing tells it before",
+        page: "https://learn.microsoft.com/azure/azure-functions/functions-custom-handlers",
+    },
+    Absent {
+        room: "alibaba",
+        behaviour: "queue::only_the_failed_message_comes_again",
+        why: "a call answers for all messages that it brought: one failure brings all back",
+        page: "https://www.alibabacloud.com/help/en/functioncompute/fc/user-guide/custom-runtime",
+    },
     Absent {
         room: "aws",
         behaviour: "lifecycle::calls_at_once_do_not_wait_for_each_other",
@@ -169,6 +186,7 @@ pub const WITNESSES: &[Witness] = &[
     Witness { room: "aws", capability: "queue messages", evidence: "vendor", trial: "rie::classic" },
     Witness { room: "aws", capability: "streamed answers", evidence: "vendor", trial: "rie::streams" },
     Witness { room: "aws", capability: "init errors", evidence: "vendor", trial: "rie::init_error" },
+    Witness { room: "aws", capability: "graceful stop", evidence: "vendor", trial: "rie::graceful_stop" },
     Witness {
         room: "gcp",
         capability: "any CloudEvent",

@@ -7,13 +7,15 @@ use xcloud_deploy::{Finding, Stage};
 const LIMITS_PAGE: &str =
     "https://www.alibabacloud.com/help/en/functioncompute/fc/product-overview/limits-of-usage";
 const CREATE: &str = "https://www.alibabacloud.com/help/en/functioncompute/fc/developer-reference/api-fc-2023-03-30-createfunction";
+const TABLESTORE: &str =
+    "https://www.alibabacloud.com/help/en/functioncompute/fc/user-guide/tablestore-triggers";
 const CUSTOM: &str = "https://www.alibabacloud.com/help/en/functioncompute/fc/user-guide/custom-runtime";
 
 /// The facts.
 pub const LIMITS: Limits = Limits {
     provider: "alibaba",
     platform: "Function Compute",
-    triggers: fact(&["http", "queue", "raw"], CUSTOM),
+    triggers: fact(&["http", "queue", "object", "schedule", "change", "topic", "event", "raw"], CUSTOM),
     batch: fact(None, "not documented"),
     partial_failure: fact(false, "no answer for single events of a batch is documented"),
     streaming: fact(true, CUSTOM),
@@ -41,6 +43,11 @@ const ASYNC_BYTES: u64 = 128 * 1024;
 pub fn check(stage: &Stage, spec: &Spec) -> Vec<Finding> {
     let mut report = Report::of(&LIMITS, stage, spec);
     for function in &spec.functions {
+        if matches!(function.trigger, TriggerSpec::Change { .. }) {
+            let what = "Tablestore gives no row as it was before, and does not tell new rows from changed ones: every write \
+                        is an update with what was written";
+            report.warning(&function.name, "change-partial", what.to_owned(), TABLESTORE);
+        }
         let TriggerSpec::Queue { batch: Some(batch), .. } = function.trigger else { continue };
         let each = ASYNC_BYTES / u64::from(batch.max(1));
         if each < 1024 {

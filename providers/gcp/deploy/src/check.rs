@@ -3,6 +3,7 @@
 use xcloud_core::spec::{RouteSpec, Spec, TriggerSpec};
 use xcloud_deploy::check::{Limits, Memory, Named, Report, fact};
 use xcloud_deploy::{Finding, Stage};
+use xcloud_schedule::{Dialect, Schedule, lower};
 
 const QUOTAS: &str = "https://docs.cloud.google.com/run/quotas";
 const CONTRACT: &str = "https://docs.cloud.google.com/run/docs/container-contract";
@@ -12,12 +13,14 @@ const SUBSCRIPTION: &str =
     "https://docs.cloud.google.com/pubsub/docs/reference/rest/v1/projects.subscriptions";
 const PUBSUB: &str = "https://docs.cloud.google.com/pubsub/quotas";
 
+const SCHEDULER: &str = "https://docs.cloud.google.com/scheduler/docs/configuring/cron-job-schedules";
+
 /// The facts.
 pub const LIMITS: Limits = Limits {
     provider: "gcp",
     platform: "Cloud Run",
     triggers: fact(
-        &["http", "queue", "raw"],
+        &["http", "queue", "object", "schedule", "change", "topic", "event", "raw"],
         "https://docs.cloud.google.com/run/docs/triggering/trigger-with-events",
     ),
     // Pub/Sub pushes one message at a time: what fails is retried alone.
@@ -48,6 +51,13 @@ pub const LIMITS: Limits = Limits {
 pub fn check(stage: &Stage, spec: &Spec) -> Vec<Finding> {
     let mut report = Report::of(&LIMITS, stage, spec);
     for function in &spec.functions {
+        if let TriggerSpec::Schedule { schedule, timezone } = &function.trigger {
+            let lowered = Schedule::parse(schedule)
+                .and_then(|schedule| lower(&schedule, timezone.as_deref(), Dialect::UnixCron));
+            if let Err(why) = lowered {
+                report.error(&function.name, "schedule-unsupported", why, SCHEDULER);
+            }
+        }
         let TriggerSpec::Http { routes, .. } = &function.trigger else { continue };
         for route in routes {
             if let Some(why) = unreachable(route) {
