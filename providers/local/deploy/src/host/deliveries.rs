@@ -13,12 +13,8 @@ use super::clock::Timer;
 use super::delivery::Delivery;
 use super::deployment::Place;
 use super::events::{has_inbox, inbox};
-use super::limits::Limits;
 use super::runner::Runner;
 use super::{buckets, clock, events, log};
-
-/// Batches of one queue on their way at once, whatever the limits of its function multiply to.
-const MOST: usize = 256;
 
 /// Deliveries that run.
 #[derive(Debug)]
@@ -41,13 +37,7 @@ impl Deliveries {
             else {
                 continue;
             };
-            let limits = Limits::new(function, &manifest.host);
-            // One after the other: changes of a row are to come in their order.
-            let ordered = matches!(function.trigger, TriggerSpec::Change { .. });
-            let most = if ordered { 1 } else { MOST };
-            for _ in 0..limits.concurrency.saturating_mul(limits.max).min(most) {
-                tasks.push(tokio::spawn(delivery.clone().run(stop.subscribe())));
-            }
+            tasks.push(tokio::spawn(delivery.run(stop.subscribe())));
         }
         place.store.feed(events::feeds(&place.key, manifest));
         let buckets = manifest.functions.iter().filter_map(|function| match &function.trigger {
@@ -94,6 +84,8 @@ fn delivery(place: &Place, function: &FunctionSpec, runner: Arc<Runner>) -> Opti
         function: function.name.clone(),
         runner,
         events,
+        // Changes of a row are to come in their order.
+        ordered: matches!(function.trigger, TriggerSpec::Change { .. }),
         batch: usize::try_from(batch.max(1)).unwrap_or(usize::MAX),
         max_attempts: function.settings.max_attempts.unwrap_or(DEFAULT_MAX_ATTEMPTS).max(1),
     })

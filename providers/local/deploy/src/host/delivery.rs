@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use xcloud_core::event::{RawMessage, neutral};
 use xcloud_core::{ErrorKind, Result};
 use xcloud_local::binding::{WireFailure, WireSettlement};
@@ -14,8 +15,9 @@ use xcloud_serve::parts::request_id;
 
 use super::asked_to;
 use super::metrics::Outcome;
+use super::pool::Lease;
 use super::runner::Runner;
-use super::store::{Fate, Store};
+use super::store::{Claim, Fate, Store};
 
 /// Above a call's timeout, what the host waits for its answer.
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
@@ -41,18 +43,28 @@ pub(crate) struct Delivery {
     pub(crate) max_attempts: u32,
     /// The messages are events in the neutral form, for a function that takes one at a time.
     pub(crate) events: bool,
+    /// One after the other.
+    pub(crate) ordered: bool,
 }
 
 impl Delivery {
-    /// Delivers until it is stopped, and ends a delivery that it has begun.
+    /// Delivers until it is stopped, and ends the deliveries that it has begun. There are as many at once as the
+    /// function's instances have places; at most one batch waits for one.
     pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut noted = String::new();
+        let mut calls = JoinSet::new();
         while !*stop.borrow() {
+            while calls.try_join_next().is_some() {}
             // Before the look: what comes after it wakes.
             let changes = self.store.changes(&self.queue);
-            let pause = match self.step().await {
-                Ok(Step::Delivered) => continue,
-                Ok(Step::Stopped) => return,
+            let pause = match self.step(&mut calls).await {
+                Ok(Step::Delivered) => {
+                    if self.ordered {
+                        calls.join_next().await;
+                    }
+                    continue;
+                }
+                Ok(Step::Stopped) => break,
                 Ok(Step::Nothing(next)) => {
                     noted.clear();
                     next.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP)
@@ -70,12 +82,13 @@ impl Delivery {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = changed(changes) => {}
-                () = asked_to(&mut stop) => return,
+                () = asked_to(&mut stop) => break,
             }
         }
+        calls.join_all().await;
     }
 
-    async fn step(&self) -> Result<Step> {
+    async fn step(&self, calls: &mut JoinSet<()>) -> Result<Step> {
         // Waiting for a process and the call each take this at most; what is not settled by then was forgotten.
         let visibility = 2 * (self.runner.timeout() + GRACE) + MARGIN;
         let claim = self.store.claim(&self.queue, self.batch, visibility).await?;
@@ -83,19 +96,27 @@ impl Delivery {
             return Ok(Step::Nothing(claim.next));
         }
         // A message counts as delivered when the function may have seen it; waiting for a process does not count.
-        let mut lease = match self.runner.lease(GRACE + self.runner.timeout()).await {
+        let lease = match self.runner.lease(GRACE + self.runner.timeout()).await {
             Ok(lease) => lease,
             Err(error) => {
-                tokio::time::sleep(if error.kind() == ErrorKind::Conflict {
-                    Duration::ZERO
-                } else {
-                    TROUBLE
-                })
-                .await;
+                let stopped = error.kind() == ErrorKind::Conflict;
+                if !stopped {
+                    tokio::time::sleep(TROUBLE).await;
+                }
                 self.store.unclaim(&self.queue, &claim);
-                return Ok(if error.kind() == ErrorKind::Conflict { Step::Stopped } else { Step::Delivered });
+                return Ok(if stopped { Step::Stopped } else { Step::Delivered });
             }
         };
+        let delivery = self.clone();
+        calls.spawn(async move {
+            if let Err(error) = delivery.call(&claim, lease).await {
+                delivery.runner.note(&format!("queue {}: {error}", delivery.queue));
+            }
+        });
+        Ok(Step::Delivered)
+    }
+
+    async fn call(&self, claim: &Claim, mut lease: Lease) -> Result<()> {
         let id = request_id();
         lease.name(&id);
         let call = Call { id: &id, remaining: lease.timeout() };
@@ -131,8 +152,7 @@ impl Delivery {
                 self.runner.note(&format!("message {id} of queue {} is put aside: {why}", self.queue));
             }
         }
-        self.store.settle(&self.queue, claim.receipt, &fates).await?;
-        Ok(Step::Delivered)
+        self.store.settle(&self.queue, claim.receipt, &fates).await
     }
 
     fn broken(&self, error: String) -> Answer<Vec<WireFailure>> {

@@ -29,7 +29,7 @@ use self::writer::{Open, Shared};
 use crate::config::Durability;
 
 pub(crate) use self::events::{Feed, Note};
-pub(crate) use self::queues::{Fate, Held};
+pub(crate) use self::queues::{Claim, Fate, Held};
 pub(crate) use self::rows::{Expect, Row};
 
 /// Keys in one operation that goes over many.
