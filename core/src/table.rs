@@ -296,3 +296,55 @@ impl TableTransport for Memory {
         Box::pin(std::future::ready(Ok(found)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    /// A table in memory never waits.
+    fn now<T>(future: impl Future<Output = T>) -> T {
+        match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(value) => value,
+            Poll::Pending => panic!("a table in memory waited"),
+        }
+    }
+
+    #[test]
+    fn a_write_over_another_version_is_a_conflict() {
+        let table = Table::<u32>::for_test();
+        let first = now(table.insert("a", &1)).unwrap();
+        assert_eq!(now(table.insert("a", &2)).unwrap_err().kind(), ErrorKind::Conflict);
+        let second = now(table.replace("a", &2, &first)).unwrap();
+        assert_eq!(now(table.replace("a", &3, &first)).unwrap_err().kind(), ErrorKind::Conflict);
+        let row = now(table.row("a")).unwrap().unwrap();
+        assert_eq!((row.value, row.version), (2, second.clone()));
+        now(table.delete("a")).unwrap();
+        now(table.delete("a")).unwrap();
+        assert_eq!(now(table.replace("a", &3, &second)).unwrap_err().kind(), ErrorKind::Conflict);
+        assert_eq!(now(table.get("a")).unwrap(), None);
+    }
+
+    #[test]
+    fn clones_share_rows_and_scans_are_in_order() {
+        let table = Table::<u32>::for_test();
+        let other = table.clone();
+        for (n, key) in ["b/2", "a", "b/1", "c"].into_iter().enumerate() {
+            now(table.put(key, &(n as u32))).unwrap();
+        }
+        let keys = |rows: Vec<Row<u32>>| rows.into_iter().map(|row| row.key).collect::<Vec<_>>();
+        assert_eq!(keys(now(other.scan("b/", 9)).unwrap()), ["b/1", "b/2"]);
+        assert_eq!(keys(now(other.scan_after("", "b/1", 2)).unwrap()), ["b/2", "c"]);
+    }
+
+    #[test]
+    fn a_key_that_not_every_cloud_takes_is_refused_before_anything_is_asked() {
+        let table = Table::<u32>::open("nowhere", &Bindings::default());
+        assert_eq!(now(table.get("a")).unwrap_err().kind(), ErrorKind::Unsupported);
+        for key in ["", "a\0", "a\n", &"k".repeat(MAX_KEY + 1)] {
+            assert_eq!(now(table.put(key, &1)).unwrap_err().kind(), ErrorKind::BadRequest, "{key:?}");
+        }
+    }
+}

@@ -149,3 +149,25 @@ impl TableTransport for Local {
         Box::pin(self.read(scan))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_binding_names_app_table_and_socket() {
+        let value = binding("social.dev", "insights", std::path::Path::new("/run/data.sock"));
+        assert_eq!(value, "local:social.dev/insights@/run/data.sock");
+        assert!(open_table("social.dev/insights@/run/data.sock").is_ok());
+        assert_eq!(open_table("insights@/run/data.sock").err().map(|e| e.kind()), Some(ErrorKind::Config));
+    }
+
+    #[tokio::test]
+    async fn a_host_that_is_away_is_unavailable_and_a_large_value_is_refused_before() {
+        let table = open_table("a/b@/nonexistent/data.sock").unwrap();
+        assert_eq!(table.get("k").await.unwrap_err().kind(), ErrorKind::Unavailable);
+        let large = Bytes::from(vec![b'x'; MAX_VALUE + 1]);
+        let refused = table.put("k", large, Expect::Anything).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::PayloadTooLarge);
+    }
+}

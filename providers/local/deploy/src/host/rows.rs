@@ -73,23 +73,66 @@ fn expect(headers: &HeaderMap) -> Result<Expect> {
 }
 
 async fn scan(store: &Store, table: &str, query: &str) -> Result<Response> {
-    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let (prefix, after, limit) = asked(query)?;
+    let (rows, more) = store.scan(table, &prefix, &after, limit.min(MOST)).await?;
+    Ok(json(StatusCode::OK, &Rows { rows: rows.into_iter().map(wire).collect(), more }))
+}
+
+/// What keys begin with, the key that they come after, how many.
+fn asked(query: &str) -> Result<(String, String, usize)> {
     let (mut prefix, mut after, mut limit) = (String::new(), String::new(), MOST);
-    for (name, value) in pairs {
+    for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
         match name {
             "prefix" => prefix = form_decode(value).into_owned(),
             "after" => after = form_decode(value).into_owned(),
             "limit" => {
                 let wrong = |_| Error::bad_request(format!("limit {value:?} is not a number"));
-                limit = value.parse::<usize>().map_err(wrong)?;
+                limit = value.parse().map_err(wrong)?;
             }
             _ => {}
         }
     }
-    let (rows, more) = store.scan(table, &prefix, &after, limit.min(MOST)).await?;
-    Ok(json(StatusCode::OK, &Rows { rows: rows.into_iter().map(wire).collect(), more }))
+    Ok((prefix, after, limit))
 }
 
 fn wire(row: Row) -> WireRow {
     WireRow { key: row.key, version: row.version.to_string(), value: base64_encode(&row.value) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().filter_map(|(name, value)| Some((name.parse().ok()?, value.parse().ok()?))).collect()
+    }
+
+    #[test]
+    fn what_a_write_expects_is_in_two_headers() {
+        assert_eq!(expect(&headers(&[])).unwrap(), Expect::Anything);
+        assert_eq!(expect(&headers(&[(NEW_HEADER, "*")])).unwrap(), Expect::Nothing);
+        assert_eq!(expect(&headers(&[(OVER_HEADER, "12")])).unwrap(), Expect::Version(12));
+        assert_eq!(expect(&headers(&[(OVER_HEADER, "other")])).unwrap(), Expect::Version(0), "never a row's");
+        for bad in [&[(NEW_HEADER, "1")][..], &[(NEW_HEADER, "*"), (OVER_HEADER, "1")]] {
+            assert!(expect(&headers(bad)).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_scan_is_asked_for_in_the_query() {
+        assert_eq!(asked("prefix=a%2F&after=a%2F1&limit=3&x=y").unwrap(), ("a/".into(), "a/1".into(), 3));
+        assert_eq!(asked("").unwrap(), (String::new(), String::new(), MOST));
+        assert!(asked("limit=-1").is_err() && asked("limit=").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_query_or_header_makes_it_panic(query in ".*", value in ".*") {
+            drop(asked(&query));
+            drop(asked(&format!("prefix={query}&limit={value}")));
+            drop(expect(&headers(&[(OVER_HEADER, &value)])));
+            drop(expect(&headers(&[(NEW_HEADER, &value)])));
+        }
+    }
 }

@@ -256,13 +256,17 @@ impl Shared {
 
 fn count_all(state: &Snapshot) -> Stored<Counters> {
     let mut counters = Counters::new();
-    let kinds: [(Kind, fn(String) -> Counted); 3] =
-        [(Kind::Due, Counted::Waiting), (Kind::Dead, Counted::Dead), (Kind::Row, Counted::Rows)];
-    for (kind, counted) in kinds {
+    for kind in [Kind::Due, Kind::Dead, Kind::Row] {
         state.keys(&[kind as u8], |key| {
             let (_, name, _) =
                 keys::split(key).ok_or_else(|| Trouble::Damaged("a key has no name".to_owned()))?;
-            *counters.entry(counted(name.to_owned())).or_default() += 1;
+            let name = name.to_owned();
+            let counted = match kind {
+                Kind::Dead => Counted::Dead(name),
+                Kind::Row => Counted::Rows(name),
+                _ => Counted::Waiting(name),
+            };
+            *counters.entry(counted).or_default() += 1;
             Ok(true)
         })?;
     }
