@@ -2,6 +2,7 @@
 //! `host.rs` implements, and the child process that all of them drive.
 
 mod process;
+mod tap;
 mod wire;
 
 use std::future::Future;
@@ -14,9 +15,8 @@ use xcloud_core::event::{Batch, Record};
 use xcloud_core::{Body, BoxFuture, Error, ErrorKind, Result};
 
 pub use self::process::Process;
-pub use self::wire::{
-    Address, Tap, Way, body_text, collect, forward, request_text, response_text, stream, strip_hop,
-};
+pub use self::tap::{Tap, Way, body_text, request_text, response_text};
+pub use self::wire::{Address, collect, forward, stream, strip_hop};
 use crate::parts::request_id;
 
 /// How a host starts the function's process.
