@@ -61,6 +61,14 @@ impl Dev {
         }
     }
 
+    /// An event that may have come already: lines come through a pipe, calls do not.
+    fn ever(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        match self.seen.iter().find(|event| wanted(event)) {
+            Some(event) => event.clone(),
+            None => self.wait(what, wanted),
+        }
+    }
+
     pub(crate) fn event(&mut self, name: &str) -> Value {
         self.wait(name, |event| event["event"] == name)
     }
@@ -184,6 +192,9 @@ fn what_is_saved_is_served_and_a_mistake_is_not() {
     assert!(first.starts_with("one "), "{first}");
     assert!(dev.log("asked for one")["request_id"].is_string(), "log lines name their call");
     assert_eq!(dev.log("one worked on 1")["function"], "work");
+    let called =
+        dev.wait("the end of a call", |event| event["event"] == "call" && event["function"] == "work");
+    assert!(called["outcome"] == "ok" && called["duration_ms"].is_number(), "{called}");
 
     // A request that is on its way when the next version comes ends where it began.
     let file = format!("xcloud-dev-until-{}", std::process::id());

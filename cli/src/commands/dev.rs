@@ -19,11 +19,11 @@ use tokio::sync::oneshot;
 use xcloud_core::spec::Spec;
 use xcloud_core::{Error, ErrorKind, Result};
 use xcloud_deploy::LogQuery;
-use xcloud_local_deploy::{Embedded, Follower};
+use xcloud_local_deploy::{Calls, Embedded, Follower};
 
 pub(crate) use self::running::Running;
 use self::session::Session;
-use self::show::Show;
+use self::show::{News, Show};
 use self::watch::Sources;
 use super::Project;
 use crate::args::{self, Args, Output};
@@ -69,7 +69,7 @@ pub(super) async fn run(
     running.keep(&home)?;
     let follower = Follower::new(host.logs(), LogQuery::default());
     let (last, ended) = oneshot::channel();
-    let logs = tokio::spawn(follow(follower, Arc::clone(&show), ended));
+    let logs = tokio::spawn(follow(follower, host.calls()?, Arc::clone(&show), ended));
     let sources = Sources::open(&project.directory, project.manifest.build.package.as_deref());
     let session = Session {
         directory: project.directory.clone(),
@@ -99,14 +99,18 @@ pub(super) async fn run(
     ended.map(|()| done)
 }
 
-/// Prints log lines as they come, to the last one before the end.
-async fn follow(mut follower: Follower, show: Arc<Show>, mut ended: oneshot::Receiver<()>) {
+/// Prints log lines and calls as they come, to the last one before the end.
+async fn follow(mut follower: Follower, mut calls: Calls, show: Arc<Show>, mut ended: oneshot::Receiver<()>) {
     let mut last = false;
     loop {
+        // Calls first: what is told of a call's end has its lines before it.
+        let calls = calls.poll().into_iter().map(News::Call);
         // A file that cannot be read now may be readable the next time.
-        for line in follower.poll().into_iter().flatten() {
-            show.log(&line);
-        }
+        let lines = follower.poll().into_iter().flatten().map(News::Line);
+        let mut news: Vec<_> = lines.chain(calls).collect();
+        // Stable: what has the same time stays as it is.
+        news.sort_by(|a, b| a.time().cmp(b.time()));
+        news.iter().for_each(|news| show.happened(news));
         if last {
             return;
         }
