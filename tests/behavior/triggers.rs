@@ -192,7 +192,10 @@ async fn change_created(room: Room) -> Result<(), Failed> {
     ensure!(key.contains("r-1"), "key {key}");
     // Where a platform does not tell new rows from old ones, all are updates.
     let kind = &saw["what"]["kind"];
-    ensure!(*kind == "created" || (["azure", "alibaba"].contains(&room.name) && *kind == "updated"), "kind {kind}");
+    ensure!(
+        *kind == "created" || (["azure", "alibaba"].contains(&room.name) && *kind == "updated"),
+        "kind {kind}"
+    );
     Ok(())
 }
 

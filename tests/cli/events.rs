@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::fixture::Deployed;
 use crate::faults::{host, kill};
+use crate::fixture::Deployed;
 
 /// What a handler saw, once it saw so many.
 fn seen(app: &Deployed, function: &str, count: usize) -> Vec<Value> {
