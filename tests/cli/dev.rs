@@ -61,6 +61,14 @@ impl Dev {
         }
     }
 
+    /// An event that may have come already: lines come through a pipe, calls do not.
+    fn ever(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        match self.seen.iter().find(|event| wanted(event)) {
+            Some(event) => event.clone(),
+            None => self.wait(what, wanted),
+        }
+    }
+
     pub(crate) fn event(&mut self, name: &str) -> Value {
         self.wait(name, |event| event["event"] == name)
     }
@@ -103,7 +111,7 @@ pub(crate) fn get(url: &str, path: &str) -> String {
 }
 
 const MAIN: &str = r#"
-use xcloud::{App, Context, Http, Queue, Result, Sender, handler};
+use xcloud::{App, Context, Http, Queue, Result, Sender, Tick, handler};
 
 const TEXT: &str = "one";
 
@@ -125,6 +133,13 @@ async fn until(request: Http<()>, cx: Context) -> Result<String> {
     Ok(TEXT.to_owned())
 }
 
+#[handler(schedule = "every 7 days")]
+async fn sweep(tick: Tick, cx: Context) -> Result<()> {
+    let seconds = tick.scheduled.duration_since(std::time::UNIX_EPOCH).map(|time| time.as_secs());
+    cx.log().info(format!("{TEXT} swept: {}", seconds.is_ok_and(|seconds| seconds > 0)));
+    Ok(())
+}
+
 #[handler(queue = "things")]
 async fn work(things: Queue<u32>, cx: Context) -> Result<()> {
     cx.log().info(format!("{TEXT} worked on {}", things.len()));
@@ -132,7 +147,7 @@ async fn work(things: Queue<u32>, cx: Context) -> Result<()> {
 }
 
 fn main() -> Result<()> {
-    xcloud::run(App::new().functions(xcloud::functions![text, until, work]))
+    xcloud::run(App::new().functions(xcloud::functions![text, until, work, sweep]))
 }
 "#;
 
@@ -184,6 +199,9 @@ fn what_is_saved_is_served_and_a_mistake_is_not() {
     assert!(first.starts_with("one "), "{first}");
     assert!(dev.log("asked for one")["request_id"].is_string(), "log lines name their call");
     assert_eq!(dev.log("one worked on 1")["function"], "work");
+    let called =
+        dev.ever("the end of a call", |event| event["event"] == "call" && event["function"] == "work");
+    assert!(called["outcome"] == "ok" && called["duration_ms"].is_number(), "{called}");
 
     // A request that is on its way when the next version comes ends where it began.
     let file = format!("xcloud-dev-until-{}", std::process::id());
@@ -287,6 +305,11 @@ fn as_aws_calls_at_once_have_instances_of_their_own() {
     std::fs::write(std::env::temp_dir().join(&file), "").expect("it can be written");
     assert_eq!(waiting.join().expect("an answer"), "one");
     std::fs::remove_file(std::env::temp_dir().join(&file)).expect("it can be removed");
+    // Other events go over the cloud's wire too.
+    let place = directory.display().to_string();
+    let emitted = crate::xcloud(&directory, &["-C", &place, "emit", "tick", "sweep"]);
+    assert!(emitted.status.success(), "{}", String::from_utf8_lossy(&emitted.stderr));
+    assert_eq!(dev.log("one swept: true")["function"], "sweep");
     assert_eq!(dev.interrupt().0, Some(0));
 }
 

@@ -5,30 +5,30 @@
 
 mod compile;
 mod running;
+mod session;
 mod show;
 mod watch;
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use serde_json::json;
-use xcloud_core::spec::{Spec, TriggerSpec};
+use tokio::sync::oneshot;
+use xcloud_core::spec::Spec;
 use xcloud_core::{Error, ErrorKind, Result};
 use xcloud_deploy::LogQuery;
-use xcloud_local_deploy::{Embedded, Follower, Program, Served};
+use xcloud_local_deploy::{Calls, Embedded, Follower};
 
-use self::compile::Building;
 pub(crate) use self::running::Running;
-use self::show::{Show, seconds};
-use self::watch::{Change, Sources};
+use self::session::Session;
+use self::show::{News, Show};
+use self::watch::Sources;
 use super::Project;
 use crate::args::{self, Args, Output};
-use crate::config::resolve;
 use crate::printer::{Done, Printer};
-use crate::{exit, hidden, registry};
+use crate::{exit, registry};
 
 /// Below the ports of deployed apps.
 const PORTS: std::ops::RangeInclusive<u16> = 8600..=8699;
@@ -49,6 +49,12 @@ pub(super) async fn run(
     let show = Arc::new(Show::new(*printer, args.global.output == Output::Json, args.global.verbose > 0));
     // Before anything starts, so that nothing is left behind.
     let stop = xcloud_serve::terminated()?;
+    if let Some((other, _)) = Running::find(&project.directory, &project.stage.stage).await {
+        let (url, pid) = (other.url, other.pid);
+        return Err(Error::conflict(format!(
+            "another `xcloud dev` serves this app already: {url}, process {pid}"
+        )));
+    }
     let listener = choose_port(&home, options.port, &show)?;
     let port = listener.local_addr()?.port();
     let host = Embedded::start(&home, project.stage.clone(), listener).await?;
@@ -61,7 +67,9 @@ pub(super) async fn run(
         spec: Spec::default(),
     };
     running.keep(&home)?;
-    let logs = tokio::spawn(follow(Follower::new(host.logs(), LogQuery::default()), Arc::clone(&show)));
+    let follower = Follower::new(host.logs(), LogQuery::default());
+    let (last, ended) = oneshot::channel();
+    let logs = tokio::spawn(follow(follower, host.calls()?, Arc::clone(&show), ended));
     let sources = Sources::open(&project.directory, project.manifest.build.package.as_deref());
     let session = Session {
         directory: project.directory.clone(),
@@ -85,18 +93,28 @@ pub(super) async fn run(
         () = host.stop() => {}
         () = again => done.code = exit::INTERRUPTED,
     }
-    logs.abort();
+    drop(last);
+    // Nothing is lost but lines, and those of functions that were ended at once.
+    drop(logs.await);
     ended.map(|()| done)
 }
 
-/// Prints log lines as they come.
-async fn follow(mut follower: Follower, show: Arc<Show>) {
+/// Prints log lines and calls as they come, to the last one before the end.
+async fn follow(mut follower: Follower, mut calls: Calls, show: Arc<Show>, mut ended: oneshot::Receiver<()>) {
+    let mut last = false;
     loop {
+        // Calls first: what is told of a call's end has its lines before it.
+        let calls = calls.poll().into_iter().map(News::Call);
         // A file that cannot be read now may be readable the next time.
-        for line in follower.poll().into_iter().flatten() {
-            show.log(&line);
+        let lines = follower.poll().into_iter().flatten().map(News::Line);
+        let mut news: Vec<_> = lines.chain(calls).collect();
+        // Stable: what has the same time stays as it is.
+        news.sort_by(|a, b| a.time().cmp(b.time()));
+        news.iter().for_each(|news| show.happened(news));
+        if last {
+            return;
         }
-        tokio::time::sleep(LOOK).await;
+        last = tokio::time::timeout(LOOK, &mut ended).await.is_ok();
     }
 }
 
@@ -129,180 +147,4 @@ fn choose_port(home: &Path, asked: Option<u16>, show: &Show) -> Result<TcpListen
         let message = format!("no port from {first} to {last} is free: give one with --port");
         Error::new(ErrorKind::Config, message)
     })
-}
-
-/// What serves now, and how the next version comes.
-struct Session<'a> {
-    directory: PathBuf,
-    args: &'a Args,
-    options: &'a args::Dev,
-    show: &'a Show,
-    host: &'a Embedded,
-    home: &'a Path,
-    running: Running,
-    serves: Option<Serves>,
-}
-
-/// What a version was made from: the same again is no new version.
-#[derive(PartialEq)]
-struct Serves {
-    program: PathBuf,
-    file: (u64, Option<SystemTime>),
-    spec: Spec,
-}
-
-/// Since when somebody waits for what is being built.
-#[derive(Clone, Copy)]
-enum Since {
-    Start(Instant),
-    Save(SystemTime),
-}
-
-impl Session<'_> {
-    /// Builds and serves, again with every save. Returns only when it cannot go on.
-    async fn serve(mut self, mut sources: Sources) -> Result<()> {
-        let (files, url) = (sources.len(), &self.running.url);
-        let text = format!("{url}; watching {files} files of {}", self.directory.display());
-        self.show.news("watching", &text, json!({ "files": files, "url": url }));
-        let mut since = Since::Start(Instant::now());
-        loop {
-            let started = Instant::now();
-            let built = tokio::select! {
-                built = self.build() => Ok(built),
-                // What is being built is not what the sources say any more.
-                change = sources.changed() => Err(change),
-            };
-            let change = match built {
-                Ok(built) => {
-                    let version = match built {
-                        Ok(next) => self.put(next, since, started).await,
-                        Err(error) => Err(error),
-                    };
-                    if let Err(error) = version {
-                        self.failed(&error);
-                    }
-                    sources.changed().await
-                }
-                Err(change) => change,
-            };
-            since = Since::Save(change.saved);
-            sources = self.saved(&change, sources);
-        }
-    }
-
-    fn saved(&self, change: &Change, sources: Sources) -> Sources {
-        let path = change.path.strip_prefix(&self.directory).unwrap_or(&change.path).display();
-        let more = change.files - 1;
-        let text =
-            if more > 0 { format!("{path} and {more} more were saved") } else { format!("{path} was saved") };
-        self.show.news("saved", &text, json!({ "path": change.path, "files": change.files }));
-        // A dependency may have come or gone.
-        if change.path.ends_with("Cargo.toml") || change.path.ends_with("xcloud.toml") {
-            let package = Project::open(self.args).ok().and_then(|p| p.manifest.build.package);
-            return Sources::open(&self.directory, package.as_deref());
-        }
-        sources
-    }
-
-    fn failed(&self, error: &Error) {
-        let serves =
-            if self.serves.is_some() { "the version before still serves" } else { "nothing is served yet" };
-        let text = format!("{error}\n{serves}; waiting for a save");
-        self.show.news(
-            "failed",
-            &text,
-            json!({ "message": error.to_string(), "serves": self.serves.is_some() }),
-        );
-    }
-
-    /// Builds what the sources say.
-    async fn build(&self) -> Result<Serves> {
-        // xcloud.toml may be what was saved.
-        let project = Project::open(self.args)?;
-        let profile = &self.options.profile;
-        self.show.news("building", &format!("building, profile {profile}"), json!({ "profile": profile }));
-        let program = Building::start(&project, profile, self.show.color())?.done().await?.path;
-        let said = xcloud_serve::host::describe(&program).await?;
-        let mut spec = resolve(said, &project.manifest, &self.args.global.stage)?;
-        if let Some(cloud) = &self.options.cloud
-            && registry::host(cloud)?.0.one_call
-        {
-            spec.functions.iter_mut().for_each(|function| function.settings.concurrency = Some(1));
-        }
-        let file = std::fs::metadata(&program)?;
-        Ok(Serves { file: (file.ino(), file.modified().ok()), program, spec })
-    }
-
-    /// Puts what was built into service, unless it is what serves.
-    async fn put(&mut self, next: Serves, since: Since, started: Instant) -> Result<()> {
-        let built = started.elapsed();
-        if self.serves.as_ref() == Some(&next) {
-            self.show.news("unchanged", "nothing that is served has changed", json!({}));
-            return Ok(());
-        }
-        let program = Program { binary: next.program.clone(), through: self.through()? };
-        self.show.expect(next.spec.functions.iter().map(|f| f.name.as_str()));
-        let served = self.host.publish(&next.spec, &program).await?;
-        self.report(&served, since, built, started.elapsed());
-        if self.serves.is_none() {
-            self.introduce(&next.spec, &served);
-        }
-        self.running.spec = next.spec.clone();
-        self.running.keep(self.home)?;
-        self.serves = Some(next);
-        Ok(())
-    }
-
-    /// What stands between the host and the program: this same program, as a cloud, or as itself to show every call.
-    fn through(&self) -> Result<Vec<String>> {
-        let show = self.args.global.verbose > 0;
-        let cloud = match &self.options.cloud {
-            Some(cloud) => cloud.clone(),
-            None if show => registry::LOCAL.name.to_owned(),
-            None => return Ok(Vec::new()),
-        };
-        let own = std::env::current_exe()?.display().to_string();
-        let mut command = vec![own, registry::BRIDGE_VERB.to_owned(), cloud];
-        command.extend(show.then(|| hidden::SHOW.to_owned()));
-        Ok(command)
-    }
-
-    fn report(&self, served: &Served, since: Since, built: Duration, whole: Duration) {
-        let (waited, what) = match since {
-            Since::Start(start) => (start.elapsed(), "start"),
-            // The clock may have been set back.
-            Since::Save(saved) => (saved.elapsed().unwrap_or(whole), "save"),
-        };
-        let (text, waited) = seconds(waited);
-        let ((build, built), (swap, swapped)) = (seconds(built), seconds(whole.saturating_sub(built)));
-        let text = format!("served {text} after {what} (build {build}, swap {swap})");
-        let data = json!({
-            "url": served.url, "version": served.version, "after": what,
-            "seconds": waited, "build_seconds": built, "swap_seconds": swapped,
-        });
-        self.show.news("served", &text, data);
-    }
-
-    /// Where everything is.
-    fn introduce(&self, spec: &Spec, served: &Served) {
-        let url = served.url.as_deref().unwrap_or_default();
-        for function in &spec.functions {
-            match &function.trigger {
-                TriggerSpec::Http { routes, mounted } => {
-                    for route in routes {
-                        let method = route.method.as_deref().unwrap_or("any");
-                        self.show.hint(&format!("  {method:6} {url}{}", route.path));
-                    }
-                    if *mounted {
-                        self.show.hint(&format!("  any    {url}/*"));
-                    }
-                }
-                TriggerSpec::Queue { queue, .. } => {
-                    self.show.hint(&format!("  queue  {queue} -> {}", function.name));
-                }
-                _ => self.show.hint(&format!("  event  {}", function.name)),
-            }
-        }
-        self.show.hint("Ctrl-C ends it");
-    }
 }

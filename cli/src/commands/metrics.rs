@@ -17,7 +17,7 @@ pub(super) async fn run(
     printer: &Printer,
 ) -> Result<Done> {
     let query = MetricsQuery { function: options.function.clone(), invocations: options.invocations };
-    let metrics = project.provider(args)?.metrics(&project.stage, &query).await?;
+    let metrics = project.operated(args).await?.provider.metrics(&project.stage, &query).await?;
     let calls: u64 = metrics.functions.iter().map(|f| f.calls).sum();
     let mut text: String = metrics.functions.iter().map(function).collect();
     if !metrics.invocations.is_empty() {

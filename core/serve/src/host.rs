@@ -2,6 +2,7 @@
 //! `host.rs` implements, and the child process that all of them drive.
 
 mod process;
+mod tap;
 mod wire;
 
 use std::future::Future;
@@ -11,12 +12,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::process::Command;
 use xcloud_core::event::{Batch, Record};
-use xcloud_core::{Body, BoxFuture, Error, ErrorKind, Result};
+use xcloud_core::{Body, BoxFuture, Error, Result};
 
 pub use self::process::Process;
-pub use self::wire::{
-    Address, Tap, Way, body_text, collect, forward, request_text, response_text, stream, strip_hop,
-};
+pub use self::tap::{Tap, Way, body_text, request_text, response_text};
+pub use self::wire::{Address, collect, forward, stream, strip_hop};
 use crate::parts::request_id;
 
 /// How a host starts the function's process.
@@ -94,11 +94,12 @@ pub trait Host: Send + Sync {
     ///
     /// # Errors
     /// [`xcloud_core::ErrorKind::Unsupported`] where the platform has no such events.
-    fn record<'a>(&'a self, function: &'a str, record: Record) -> BoxFuture<'a, Result<Delivery>> {
-        let kind = record.kind().as_str();
-        let message = format!("this platform's host sends no {kind} event to `{function}`");
-        Box::pin(std::future::ready(Err(Error::new(ErrorKind::Unsupported, message))))
-    }
+    fn record_as<'a>(
+        &'a self,
+        id: &'a str,
+        function: &'a str,
+        record: Record,
+    ) -> BoxFuture<'a, Result<Delivery>>;
 
     /// Whether each message of a queue is a call of its own.
     fn one_by_one(&self) -> bool {
@@ -124,6 +125,11 @@ pub trait Host: Send + Sync {
         batch: Batch,
     ) -> BoxFuture<'a, Result<Delivery>> {
         Box::pin(async move { self.queue_as(&request_id(), function, queue, batch).await })
+    }
+
+    /// [`Host::record_as`] with a new id.
+    fn record<'a>(&'a self, function: &'a str, record: Record) -> BoxFuture<'a, Result<Delivery>> {
+        Box::pin(async move { self.record_as(&request_id(), function, record).await })
     }
 
     /// What the process has written so far, stdout and stderr interleaved by line.

@@ -156,10 +156,10 @@ impl Host for Instance {
         })
     }
 
-    fn record<'a>(&'a self, _: &'a str, record: Record) -> BoxFuture<'a, Result<Delivery>> {
+    fn record_as<'a>(&'a self, id: &'a str, _: &'a str, record: Record) -> BoxFuture<'a, Result<Delivery>> {
         Box::pin(async move {
             let (event, retries) = record_event(&record)?;
-            let answer = self.call(&request_id(), binding::INVOKE, retries, invoke(event)?).await?;
+            let answer = self.call(id, binding::INVOKE, retries, invoke(event)?).await?;
             Ok(result(answer).map_or_else(Delivery::RetryAll, |_| Delivery::Done))
         })
     }

@@ -17,7 +17,6 @@ use xcloud_core::event::{Batch, Incoming, RawMessage, Record};
 use xcloud_core::text::{base64_decode, base64_encode};
 use xcloud_core::{Body, BoxFuture, Error, Result};
 use xcloud_serve::host::{Delivery, Host, Launch, Process, Tap, Way, body_text, free_port, until};
-use xcloud_serve::parts::request_id;
 use xcloud_serve::{Listener, Server};
 
 use crate::binding;
@@ -214,10 +213,10 @@ impl Host for Lambda {
         })
     }
 
-    fn record<'a>(&'a self, _: &'a str, record: Record) -> BoxFuture<'a, Result<Delivery>> {
+    fn record_as<'a>(&'a self, id: &'a str, _: &'a str, record: Record) -> BoxFuture<'a, Result<Delivery>> {
         Box::pin(async move {
             let (payload, position) = records::payload(&record);
-            let answer = self.invoke(&request_id(), payload.to_string().into()).await?;
+            let answer = self.invoke(id, payload.to_string().into()).await?;
             Ok(match (answer, position) {
                 (Err(error), _) => Delivery::RetryAll(String::from_utf8_lossy(&error).into_owned()),
                 // A stream's mapping reads which record failed; an asynchronous call has no answer.

@@ -154,11 +154,16 @@ impl Host for Functions {
         Box::pin(async { Err(no_raw()) })
     }
 
-    fn record<'a>(&'a self, function: &'a str, record: Record) -> BoxFuture<'a, Result<Delivery>> {
+    fn record_as<'a>(
+        &'a self,
+        id: &'a str,
+        function: &'a str,
+        record: Record,
+    ) -> BoxFuture<'a, Result<Delivery>> {
         Box::pin(async move {
-            let (id, folder) = (request_id(), folder(function));
-            let request = deliver(&id, &folder, &records::envelope(&folder, &record)?)?;
-            let answer = self.tap.forward(&id, &self.address, request).await?;
+            let folder = folder(function);
+            let request = deliver(id, &folder, &records::envelope(&folder, &record)?)?;
+            let answer = self.tap.forward(id, &self.address, request).await?;
             Ok(result(&answer).map_or_else(Delivery::RetryAll, |()| Delivery::Done))
         })
     }

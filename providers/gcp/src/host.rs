@@ -15,7 +15,6 @@ use xcloud_core::event::{Batch, Incoming, Payload, RawMessage, Record};
 use xcloud_core::text::{base64_encode, rfc3339};
 use xcloud_core::{Body, BoxFuture, Error, Result};
 use xcloud_serve::host::{Address, Delivery, Host, Launch, Process, Tap, free_port, request_text, until};
-use xcloud_serve::parts::request_id;
 
 use crate::binding;
 
@@ -145,7 +144,12 @@ impl Host for CloudRun {
         })
     }
 
-    fn record<'a>(&'a self, function: &'a str, record: Record) -> BoxFuture<'a, Result<Delivery>> {
+    fn record_as<'a>(
+        &'a self,
+        id: &'a str,
+        function: &'a str,
+        record: Record,
+    ) -> BoxFuture<'a, Result<Delivery>> {
         Box::pin(async move {
             let (headers, body) = records::request(&record)?;
             // A job's address is of our making; a service of one function is called at its root.
@@ -156,7 +160,7 @@ impl Host for CloudRun {
                 request = request.header(name.as_str(), value.as_str());
             }
             let request = request.body(body).map_err(Error::from)?;
-            let answer = self.tap.forward(&request_id(), &self.address, request).await?;
+            let answer = self.tap.forward(id, &self.address, request).await?;
             Ok(match acknowledges(answer.status()) {
                 true => Delivery::Done,
                 false => Delivery::RetryAll(format!("{}: {:?}", answer.status(), answer.body())),

@@ -16,7 +16,7 @@ use xcloud_core::outcome::error_response;
 use xcloud_core::spec::{Spec, TriggerSpec};
 use xcloud_core::text::rfc3339;
 use xcloud_core::{BatchOutcome, Body, BoxFuture, Error, Outcome, Response, Result, env};
-use xcloud_serve::host::{Delivery, Host, Launch, Output, Tap, Way, describe, request_text};
+use xcloud_serve::host::{Delivery, Host, Launch, Output, Tap, Way, body_text, describe, request_text};
 use xcloud_serve::parts::{request_id, timeout};
 use xcloud_serve::{Listener, Server};
 
@@ -184,16 +184,18 @@ impl Bridge {
     }
 
     async fn record(&self, id: &str, function: &str, record: Record) -> Outcome {
-        let event = neutral::to_cloud_event(&record);
-        self.tap.see(id, Way::In, || format!("{:#}", cloudevents::to_json(&event)));
-        let outcome = match self.host.record(function, record).await {
+        self.tap.see(id, Way::In, || {
+            let event = cloudevents::to_json(&neutral::to_cloud_event(&record)).to_string();
+            body_text(event.as_bytes())
+        });
+        let outcome = match self.host.record_as(id, function, record).await {
             Ok(Delivery::Done) => Outcome::Done(Bytes::from_static(b"null")),
             Ok(Delivery::Retry(_)) => Outcome::Failed(Error::handler("the function says that it failed")),
             Ok(Delivery::RetryAll(why)) => Outcome::Failed(Error::handler(why)),
             Err(error) => Outcome::Failed(error),
         };
         self.tap.see(id, Way::Out, || match &outcome {
-            Outcome::Failed(why) => format!("comes again: {}", why.message()),
+            Outcome::Failed(error) => format!("comes again: {}", error.message()),
             _ => "done".to_owned(),
         });
         outcome
@@ -211,7 +213,7 @@ impl Bridge {
 fn batch_text(queue: &str, batch: &Batch) -> String {
     let message = |message: &xcloud_core::event::RawMessage| {
         let attempt = message.attempt.map(|n| format!(" (attempt {n})")).unwrap_or_default();
-        format!("\n{}{attempt}: {}", message.id, xcloud_serve::host::body_text(&message.body))
+        format!("\n{}{attempt}: {}", message.id, body_text(&message.body))
     };
     let messages: String = batch.messages.iter().map(message).collect();
     format!("queue {queue}, {} messages{messages}", batch.messages.len())

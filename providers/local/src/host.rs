@@ -408,10 +408,15 @@ impl Host for One {
         })
     }
 
-    fn record<'a>(&'a self, function: &'a str, record: Record) -> BoxFuture<'a, Result<Delivery>> {
+    fn record_as<'a>(
+        &'a self,
+        id: &'a str,
+        function: &'a str,
+        record: Record,
+    ) -> BoxFuture<'a, Result<Delivery>> {
         Box::pin(async move {
             let event = cloudevents::to_json(&neutral::to_cloud_event(&record)).to_string();
-            Ok(match self.wire.record(function, event.into(), self.call(&request_id())).await? {
+            Ok(match self.wire.record(function, event.into(), self.call(id)).await? {
                 Answer::Done(_) => Delivery::Done,
                 Answer::Failed(error) => Delivery::RetryAll(error.error),
             })

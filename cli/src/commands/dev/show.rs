@@ -6,11 +6,30 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
 use xcloud_deploy::LogLine;
+use xcloud_deploy::metrics::Invocation;
 
 use crate::printer::{self, Printer};
 
 /// One for each function, in the order in which they first say something.
 const COLORS: [&str; 6] = ["36", "35", "33", "34", "32", "96"];
+
+/// What functions do.
+pub(super) enum News {
+    /// A line that one has written.
+    Line(LogLine),
+    /// A call that has ended.
+    Call(Invocation),
+}
+
+impl News {
+    /// When, RFC 3339.
+    pub(super) fn time(&self) -> &str {
+        match self {
+            Self::Line(line) => &line.time,
+            Self::Call(call) => &call.time,
+        }
+    }
+}
 
 /// Knows how to print.
 pub(super) struct Show {
@@ -56,31 +75,50 @@ impl Show {
         self.printer.colors(std::io::stderr().is_terminal())
     }
 
-    /// A log line of a function.
-    pub(super) fn log(&self, line: &LogLine) {
+    /// Something that a function did.
+    pub(super) fn happened(&self, news: &News) {
+        let (event, data) = match news {
+            News::Line(line) => ("log", json!(line)),
+            News::Call(call) => ("call", json!(call)),
+        };
         if self.json {
-            let data = serde_json::to_value(line).unwrap_or_default();
-            return self.news("log", "", data);
+            return self.news(event, "", data);
         }
-        printer::out(format!("{}\n", self.line(line)).as_bytes());
+        let text = match news {
+            News::Line(line) => self.line(line),
+            News::Call(call) => self.call(call),
+        };
+        printer::out(format!("{text}\n").as_bytes());
+    }
+
+    /// A call that has ended.
+    fn call(&self, call: &Invocation) -> String {
+        let cold = if call.cold_start { ", the first of its instance" } else { "" };
+        let text = format!("{} in {:.1} ms{cold}", call.outcome, call.duration_ms);
+        let text = self.paint(if call.outcome == "ok" { "2" } else { "31" }, &text);
+        format!("{} {text}", self.head(&call.time, &call.function, Some(&call.request_id)))
+    }
+
+    /// When, who, and in which call.
+    fn head(&self, time: &str, function: &str, id: Option<&str>) -> String {
+        let id = id.map(|id| if self.verbose { id } else { short(id) });
+        let id = id.map(|id| format!(" {}", self.paint("2", id))).unwrap_or_default();
+        let (color, width) = self.column(function);
+        let name = self.paint(color, &format!("{function:width$}"));
+        format!("{} {name}{id}", self.paint("2", time.get(11..23).unwrap_or(time)))
     }
 
     fn line(&self, line: &LogLine) -> String {
-        let time = line.time.get(11..23).unwrap_or(&line.time);
-        let id = line.request_id.as_deref().map(|id| if self.verbose { id } else { short(id) });
-        let id = id.map(|id| format!(" {}", self.paint("2", id))).unwrap_or_default();
-        let (color, width) = self.column(&line.function);
-        let name = self.paint(color, &format!("{:width$}", line.function));
+        let head = self.head(&line.time, &line.function, line.request_id.as_deref());
         let text = match serde_json::from_str::<Map<String, Value>>(&line.line) {
-            Ok(fields) if fields.contains_key("form") => {
-                return format!("{} {name}{id} {}", self.paint("2", time), self.wire(&fields));
-            }
+            Ok(fields) if fields.contains_key("form") => return format!("{head} {}", self.wire(&fields)),
             Ok(fields) => self.fields(fields, &line.function),
             Err(_) => line.line.clone(),
         };
-        let text =
-            if line.stream == "stdout" { text } else { format!("{} {text}", self.stream(&line.stream)) };
-        format!("{} {name}{id} {text}", self.paint("2", time))
+        if line.stream == "stdout" {
+            return format!("{head} {text}");
+        }
+        format!("{head} {} {text}", self.stream(&line.stream))
     }
 
     /// A line of `cx.log()` in any platform's dialect: level, message, the other fields.

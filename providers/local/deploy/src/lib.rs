@@ -20,7 +20,7 @@ mod versions;
 pub use self::config::{Config, Durability};
 pub use self::daemon::Running;
 pub use self::host::api::HostSettings;
-pub use self::host::embedded::{Embedded, Program, Served};
+pub use self::host::embedded::{Calls, Embedded, Program, Served};
 pub use self::host::follow::Follower;
 pub use self::host::host_main;
 pub use self::provider::Local;

@@ -3,6 +3,7 @@
 
 mod waiting;
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -14,9 +15,11 @@ use tokio::task::JoinSet;
 use xcloud_core::spec::{HTTP_FUNCTION, Spec};
 use xcloud_core::{Error, Result};
 use xcloud_deploy::Stage;
+use xcloud_deploy::metrics::Invocation;
 
 use self::waiting::Waiting;
 use super::api::{HostSettings, Manifest, Publish, app_key};
+use super::app::App;
 use super::state::Host;
 use super::{begin, end, release};
 use crate::config::{Paths, hex};
@@ -127,9 +130,43 @@ impl Embedded {
         self.host.paths.app(&self.key).join("logs")
     }
 
+    /// What the app's functions are called for.
+    ///
+    /// # Errors
+    /// None that an app of this host's own can have.
+    pub fn calls(&self) -> Result<Calls> {
+        Ok(Calls { app: self.host.app_or_new(&self.key)?, seen: HashSet::new() })
+    }
+
     /// Lets calls on their way end, then every process. When this returns nothing of it runs.
     pub async fn stop(self) {
         end(&self.host, self.servers).await;
+    }
+}
+
+/// The calls of an app, as they end.
+pub struct Calls {
+    app: Arc<App>,
+    seen: HashSet<String>,
+}
+
+/// More calls than this between two looks are not all told of.
+const CALLS: usize = 100;
+
+impl Calls {
+    /// The calls that have ended since the last time.
+    pub fn poll(&mut self) -> Vec<Invocation> {
+        let meters = self.app.place().meters.all();
+        let recent: Vec<_> = meters.iter().flat_map(|meter| meter.recent(CALLS)).collect();
+        let ids = recent.iter().map(|call| call.request_id.clone()).collect();
+        let seen = std::mem::replace(&mut self.seen, ids);
+        recent.into_iter().filter(|call| !seen.contains(&call.request_id)).collect()
+    }
+}
+
+impl std::fmt::Debug for Calls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Calls({})", self.app.place().key)
     }
 }
 
