@@ -13,7 +13,7 @@ const CUSTOM: &str = "https://www.alibabacloud.com/help/en/functioncompute/fc/us
 pub const LIMITS: Limits = Limits {
     provider: "alibaba",
     platform: "Function Compute",
-    triggers: fact(&["http", "queue", "raw"], CUSTOM),
+    triggers: fact(&["http", "queue", "object", "schedule", "change", "topic", "event", "raw"], CUSTOM),
     batch: fact(None, "not documented"),
     partial_failure: fact(false, "no answer for single events of a batch is documented"),
     streaming: fact(true, CUSTOM),

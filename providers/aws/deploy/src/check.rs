@@ -14,7 +14,7 @@ const RUNTIME: &str = "https://docs.aws.amazon.com/lambda/latest/dg/runtimes-cus
 pub const LIMITS: Limits = Limits {
     provider: "aws",
     platform: "Lambda",
-    triggers: fact(&["http", "queue", "raw"], RUNTIME),
+    triggers: fact(&["http", "queue", "object", "schedule", "change", "topic", "event", "raw"], RUNTIME),
     batch: fact(Some(10_000), SQS),
     partial_failure: fact(
         true,

@@ -17,7 +17,7 @@ pub const LIMITS: Limits = Limits {
     provider: "gcp",
     platform: "Cloud Run",
     triggers: fact(
-        &["http", "queue", "raw"],
+        &["http", "queue", "object", "schedule", "change", "topic", "event", "raw"],
         "https://docs.cloud.google.com/run/docs/triggering/trigger-with-events",
     ),
     // Pub/Sub pushes one message at a time: what fails is retried alone.
