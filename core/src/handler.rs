@@ -118,12 +118,15 @@ impl Trigger {
 pub trait Function<S>: Send + Sync + 'static {
     /// Name, trigger, queues it sends to, tables it uses.
     const DESCRIPTOR: Descriptor;
+    /// What a handler of this kind of event answers with. Beside the event's own, so that an event whose body cannot be
+    /// read is one error and not a second one about the answer.
+    type Answer: Output;
     /// The first argument.
-    type Event: Event;
+    type Event: Event<Output = Self::Answer>;
     /// The other arguments, in order.
     type Args: FromContext<S> + Send;
     /// What it returns.
-    type Return: IntoOutcome<<Self::Event as Event>::Output>;
+    type Return: IntoOutcome<Self::Answer>;
 
     /// Calls the fn.
     fn invoke(event: Self::Event, args: Self::Args) -> impl Future<Output = Self::Return> + Send;

@@ -17,7 +17,8 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> TokenStream {
             check_kind(&args, &shape, &mut errors);
             check_names(&args, &shape, &mut errors);
             let sound = errors.is_empty();
-            descriptor(&parsed, &args, &shape, sound)
+            // In an impl block no struct may stand beside it.
+            if shape.method { TokenStream::new() } else { descriptor(&parsed, &args, &shape, sound) }
         }
         Err(_) => {
             errors.push(Error::new(Span::call_site(), "`#[handler]` goes on an `async fn`"));
@@ -63,11 +64,9 @@ fn descriptor(item: &Item, args: &Args, shape: &Shape, sound: bool) -> TokenStre
     };
     let (Some(event), true) = (&shape.event, sound) else { return ty };
     let implementation = implementation(item, args, shape, event);
-    let checks = checks(shape);
     quote! {
         #ty
         #implementation
-        #checks
     }
 }
 
@@ -98,8 +97,8 @@ fn implementation(item: &Item, args: &Args, shape: &Shape, event: &Type) -> Toke
         Some((Trigger::Raw, _)) | None => quote!(Raw),
     };
     let (sends, tables) = (&args.sends, &args.tables);
-    let (others, output) = (&shape.others, &shape.output);
-    let names: Vec<Ident> = (0..others.len()).map(|i| format_ident!("a{i}")).collect();
+    let (unit, arguments, output) = (of_unit(event), arguments(shape), &shape.output);
+    let names: Vec<Ident> = (0..shape.others.len()).map(|i| format_ident!("a{i}")).collect();
     let (generics, state) = match &shape.state {
         Some(state) => (quote!(), quote!(#state)),
         None => (quote!(<S: ::core::marker::Send + ::core::marker::Sync + 'static>), quote!(S)),
@@ -112,8 +111,9 @@ fn implementation(item: &Item, args: &Args, shape: &Shape, event: &Type) -> Toke
                 sends: &[#(#sends),*],
                 tables: &[#(#tables),*],
             };
+            type Answer = <#unit as ::xcloud::__private::Event>::Output;
             type Event = #event;
-            type Args = (#(#others,)*);
+            type Args = #arguments;
             type Return = #output;
 
             fn invoke(
@@ -133,18 +133,29 @@ fn option<T: quote::ToTokens>(value: Option<&T>) -> TokenStream {
     }
 }
 
-/// Never run: each bound stands on the token that it is about, so that a mistake is shown there.
-fn checks(shape: &Shape) -> TokenStream {
-    let state = shape.state.as_ref().map_or_else(|| quote!(()), |s| quote!(#s));
-    let arguments = shape.others.iter().map(|ty| {
-        let argument = quote_spanned!(ty.span()=> ::xcloud::__private::argument::<#state, #ty>);
-        quote!(let _ = #argument;)
-    });
-    quote! {
-        const _: fn() = || {
-            #(#arguments)*
-        };
+/// The type with `()` for what it is generic over, `Http<()>` for `Http<Order>`: of the same kind, and sound even when
+/// `Order` cannot be read.
+fn of_unit(event: &Type) -> Type {
+    let mut unit = event.clone();
+    if let Type::Path(path) = &mut unit
+        && let Some(segment) = path.path.segments.last_mut()
+        && !segment.arguments.is_empty()
+    {
+        segment.arguments = syn::PathArguments::AngleBracketed(syn::parse_quote!(<()>));
     }
+    unit
+}
+
+/// The other arguments as one tuple. Its span is where the compiler shows an argument that is none: at the first whose
+/// name is not one of ours.
+fn arguments(shape: &Shape) -> TokenStream {
+    const OURS: [&str; 4] = ["Context", "Sender", "State", "Table"];
+    let others = &shape.others;
+    let foreign =
+        |ty: &&Type| !last_segment(ty).is_some_and(|s| OURS.contains(&s.ident.to_string().as_str()));
+    let shown = others.iter().find(foreign).or(others.first());
+    let span = shown.map_or_else(Span::call_site, Spanned::span);
+    quote_spanned!(span=> (#(#others,)*))
 }
 
 /// A kind that does not match the event's type, where the type is spelled out; core checks the rest when the

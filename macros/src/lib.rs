@@ -31,6 +31,7 @@ use proc_macro::TokenStream;
 /// struct create_order {}
 /// impl Function<Shop> for create_order {
 ///     const DESCRIPTOR: Descriptor = Descriptor { name: "create_order", trigger: …, sends: &[…], tables: &[…] };
+///     type Answer = <Http<()> as Event>::Output;
 ///     type Event = Http<Order>;
 ///     type Args = (State<Shop>,);
 ///     type Return = Result<Json<Receipt>>;

@@ -29,6 +29,8 @@ pub(crate) struct Shape {
     pub(crate) senders: usize,
     pub(crate) tables: usize,
     pub(crate) output: Type,
+    /// It takes `self`.
+    pub(crate) method: bool,
 }
 
 impl Shape {
@@ -71,7 +73,8 @@ impl Shape {
         let count =
             |name: &str| others.iter().filter(|t| last_segment(t).is_some_and(|s| s.ident == name)).count();
         let (senders, tables) = (count("Sender"), count("Table"));
-        Self { event, state, senders, tables, output: output(sig, errors), others }
+        let method = sig.receiver().is_some();
+        Self { event, state, senders, tables, output: output(sig, errors), others, method }
     }
 }
 

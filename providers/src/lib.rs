@@ -26,9 +26,7 @@ macro_rules! functions {
 /// What the expansion of `#[handler]` names. Not for use by hand.
 #[doc(hidden)]
 pub mod __private {
+    pub use xcloud_core::event::Event;
     pub use xcloud_core::handler::{Descriptor, Function, Trigger};
     pub use xcloud_core::spec::ObjectFilter;
-
-    /// Bounds an argument's type where the user wrote it.
-    pub fn argument<S, T: xcloud_core::FromContext<S>>() {}
 }

@@ -35,6 +35,17 @@ fn mistakes_are_explained() {
     }
 }
 
+/// A second error about the same mistake hides the first.
+#[test]
+fn one_mistake_is_one_error() {
+    for case in cases() {
+        let golden =
+            std::fs::read_to_string(case.with_extension("stderr")).expect("a golden beside the case");
+        let errors: Vec<_> = golden.lines().filter(|line| line.starts_with("error")).collect();
+        assert!(errors.len() == 1, "{}: {errors:?}", case.display());
+    }
+}
+
 /// Holds with every compiler: a case fails, with an error whose words its file holds.
 #[test]
 fn mistakes_fail_with_our_message_on_any_compiler() {
@@ -45,7 +56,6 @@ fn mistakes_fail_with_our_message_on_any_compiler() {
         let name = case.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let golden =
             std::fs::read_to_string(case.with_extension("stderr")).expect("a golden beside the case");
-        // A case may have an error of the compiler's own beside ours, in words that change.
         let errors = golden.lines().filter(|line| line.starts_with("error"));
         let words: Vec<&str> = errors.filter_map(|line| Some(line.split_once(": ")?.1)).collect();
         let found: Vec<&str> = said.iter().filter(|(n, _)| *n == name).map(|(_, m)| m.as_str()).collect();

@@ -54,7 +54,11 @@ fn text(findings: &[Finding]) -> String {
 }
 
 #[cfg(test)]
+mod limits;
+
+#[cfg(test)]
 mod tests {
+    use super::limits::golden;
     use super::*;
     use crate::config::{Manifest, Source, resolve};
     use xcloud_core::spec::{FunctionSpec, RouteSpec, Settings, TriggerSpec};
@@ -124,15 +128,5 @@ mod tests {
         let spec = resolve(spec, &Manifest::read(&Source::of(toml)).unwrap(), "dev").unwrap();
         let stage = Stage { project: "shop".to_owned(), stage: "dev".to_owned() };
         assert_eq!(findings(&CLOUDS, &stage, &spec).unwrap(), Vec::<Finding>::new());
-    }
-
-    /// Compares, or writes with `XCLOUD_UPDATE_GOLDENS=1`.
-    fn golden(path: &str, found: &str) {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-        if std::env::var_os("XCLOUD_UPDATE_GOLDENS").is_some() {
-            std::fs::write(&path, found).unwrap();
-        }
-        let kept = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(found, kept, "differs from {}; XCLOUD_UPDATE_GOLDENS=1 writes it", path.display());
     }
 }
