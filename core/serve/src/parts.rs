@@ -1,5 +1,6 @@
 //! What a room that listens on a port knows of a call, where the platform does not tell.
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -10,13 +11,15 @@ use xcloud_core::env;
 /// An id for a request that came without one: unique in this process, and very likely beyond it.
 pub fn request_id() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
+    // A system call otherwise.
+    static PROCESS: LazyLock<u64> = LazyLock::new(|| std::process::id().into());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let count = NEXT.fetch_add(1, Ordering::Relaxed) & 0xffff;
     // By hand: `format!` is a tenth of what serving a small request costs.
     let mut id = String::with_capacity(32);
     hex(u64::try_from(now.as_micros()).unwrap_or_default(), 1, &mut id);
     id.push('-');
-    hex(std::process::id().into(), 1, &mut id);
+    hex(*PROCESS, 1, &mut id);
     id.push('-');
     hex(count, 4, &mut id);
     id
