@@ -206,7 +206,11 @@ fn local_seeds() -> Result<Seeds, String> {
         Input { headers, ..Input::of(body) }
     };
     let batch = r#"{"messages":[{"id":"1","attempt":2,"sent_ms":1795464000123,"attributes":[["a","b"]],"body":"e30="},{"id":"2","body":""}]}"#;
-    Ok(vec![("queue".to_owned(), call("queue", batch)), ("raw".to_owned(), call("raw", "{\"a\":1}"))])
+    let mut seeds =
+        vec![("queue".to_owned(), call("queue", batch)), ("raw".to_owned(), call("raw", "{\"a\":1}"))];
+    let events = cloudevents_seeds()?.into_iter().filter(|(name, _)| name.starts_with("structured"));
+    seeds.extend(events.map(|(name, event)| (name, Input { headers: call("record", "").headers, ..event })));
+    Ok(seeds)
 }
 
 fn local(input: &Input) -> Verdict {
