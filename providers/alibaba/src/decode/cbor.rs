@@ -3,8 +3,8 @@
 use serde_json::{Map, Number, Value};
 use xcloud_core::text::base64_encode;
 
-/// Arrays, maps and tags within each other; JSON is read as deep.
-const DEPTH: u32 = 128;
+/// Arrays, maps and tags within each other; what reads the row later stops at 128.
+const DEPTH: u32 = 100;
 /// Values in one item: an array's element may take a byte here and thirty in memory.
 const VALUES: u32 = 1 << 20;
 const BREAK: u8 = 0xff;
