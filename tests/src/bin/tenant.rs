@@ -1,6 +1,8 @@
 //! The app that the local host's tests deploy: handlers that behave, and handlers that do to their process what a host
 //! must survive.
 
+#![expect(clippy::exit, reason = "an instance that ends by itself is one of the things that are tried")]
+
 use std::io::Write;
 use std::time::Duration;
 
