@@ -1,6 +1,7 @@
 //! Building the app's binary with cargo.
 
 use std::io::BufRead;
+#[cfg(feature = "local")]
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -73,6 +74,7 @@ pub(crate) fn build(directory: &Path, build: &Build, printer: &Printer) -> Resul
 ///
 /// # Errors
 /// No cargo.
+#[cfg(feature = "local")]
 pub(crate) fn start(directory: &Path, build: &Build, profile: &str, color: bool) -> Result<Child> {
     let mut command = command(directory, build, profile);
     command.args(["--color", if color { "always" } else { "never" }]);

@@ -16,6 +16,7 @@ use crate::exit;
 static QUIET: AtomicBool = AtomicBool::new(false);
 
 /// Says something that whoever typed the command should know, whatever it was.
+#[cfg(feature = "local")]
 pub(crate) fn notice(text: &str) {
     if !QUIET.load(Ordering::Relaxed) {
         err(&format!("note: {text}\n"));

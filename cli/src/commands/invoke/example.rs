@@ -1,6 +1,8 @@
 //! Calls that are made up: from what the app says of itself, and what was typed.
 
+#[cfg(feature = "local")]
 use bytes::Bytes;
+#[cfg(feature = "local")]
 use xcloud_core::event::{Batch, Incoming, RawMessage};
 use xcloud_core::spec::{FunctionSpec, Spec, TriggerSpec};
 use xcloud_core::{Error, ErrorKind, Result};
@@ -56,6 +58,7 @@ fn path(pattern: &str) -> String {
 ///
 /// # Errors
 /// [`ErrorKind::Config`]: method, path or a header is none.
+#[cfg(feature = "local")]
 pub(super) fn event(call: &Invoke, spec: &Spec) -> Result<(String, Incoming)> {
     let trigger = spec.function(&call.function).map(|f| &f.trigger);
     let data = Bytes::from(call.data.clone());
@@ -75,6 +78,7 @@ pub(super) fn event(call: &Invoke, spec: &Spec) -> Result<(String, Incoming)> {
     })
 }
 
+#[cfg(feature = "local")]
 fn request(call: &Invoke, data: Bytes) -> Result<http::Request<Bytes>> {
     let otherwise = if data.is_empty() { "GET" } else { "POST" };
     let mut request = http::Request::builder()
@@ -91,7 +95,7 @@ fn request(call: &Invoke, data: Bytes) -> Result<http::Request<Bytes>> {
     request.body(data).map_err(|e| Error::new(ErrorKind::Config, format!("this is no request: {e}")))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "local"))]
 mod tests {
     use super::*;
     use serde_json::json;
