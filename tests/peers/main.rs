@@ -1,9 +1,13 @@
-//! Against programs of others: AWS's Runtime Interface Emulator, `cargo lambda watch`, Google's functions-framework, the
-//! events that `aws_lambda_events` keeps.
+//! Against programs of others: AWS's Runtime Interface Emulator, `cargo lambda watch`, the events that
+//! `aws_lambda_events` keeps; and what our hosts write against the readers of AWS's Powertools, Google's functions-framework
+//! and google-events, and Microsoft's azure-functions.
 
+mod azure_functions;
 mod cargo_lambda;
 mod functions_framework;
 mod lambda_events;
+mod neutral;
+mod powertools;
 mod rie;
 
 use std::io::{Read, Write};
@@ -69,17 +73,66 @@ fn listens(port: u16) -> Result<(), String> {
 
 type Run = fn() -> Result<(), String>;
 
+/// Trials by the names of their functions.
+macro_rules! trials {
+    ($($module:ident::$trial:ident),* $(,)?) => {
+        &[$((concat!(stringify!($module), "::", stringify!($trial)), $module::$trial as Run)),*]
+    };
+}
+
+const TRIALS: &[(&str, Run)] = trials![
+    cargo_lambda::watch,
+    rie::classic,
+    rie::managed,
+    rie::streams,
+    rie::init_error,
+    rie::graceful_stop,
+    functions_framework::cloud_events_mean_the_same,
+    functions_framework::objects,
+    functions_framework::schedules,
+    functions_framework::queue_messages,
+    functions_framework::topics,
+    functions_framework::changes,
+    functions_framework::events,
+    functions_framework::legacy_events,
+    lambda_events::every_fixture_is_read_or_refused,
+    powertools::http_requests,
+    powertools::queue_messages,
+    powertools::objects,
+    powertools::schedules,
+    powertools::changes,
+    powertools::topics,
+    powertools::events,
+    azure_functions::queue_messages,
+    azure_functions::objects,
+    azure_functions::schedules,
+    azure_functions::changes,
+    azure_functions::topics,
+    azure_functions::events,
+    parity::witnesses_are_trials,
+];
+
+/// What the parity matrix calls on.
+mod parity {
+    use xcloud_tests::parity::{ROWS, WITNESSES};
+
+    pub(crate) fn witnesses_are_trials() -> Result<(), String> {
+        for witness in WITNESSES {
+            if !super::TRIALS.iter().any(|(name, _)| *name == witness.trial) {
+                return Err(format!(
+                    "tests/peers has no trial {}, a witness of the parity matrix",
+                    witness.trial
+                ));
+            }
+            if !ROWS.iter().any(|row| row.capability == witness.capability) {
+                return Err(format!("{} is a witness of no row: {}", witness.trial, witness.capability));
+            }
+        }
+        Ok(())
+    }
+}
+
 fn main() -> ExitCode {
-    let trials: [(&str, Run); 8] = [
-        ("cargo_lambda::watch", cargo_lambda::watch),
-        ("rie::classic", rie::classic),
-        ("rie::managed", rie::managed),
-        ("rie::streams", rie::streams),
-        ("rie::init_error", rie::init_error),
-        ("rie::graceful_stop", rie::graceful_stop),
-        ("functions_framework::cloud_events_mean_the_same", functions_framework::cloud_events_mean_the_same),
-        ("lambda_events::every_fixture_is_read_or_refused", lambda_events::every_fixture_is_read_or_refused),
-    ];
-    let trials = trials.into_iter().map(|(name, run)| Trial::test(name, move || run().map_err(Into::into)));
+    let trials = TRIALS.iter().map(|(name, run)| Trial::test(*name, move || run().map_err(Into::into)));
     libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
 }

@@ -1,7 +1,7 @@
 //! Programs of others that tests run, installed by the tests themselves at pinned versions into `target/tools`.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// Why a trial cannot run here.
 #[derive(Debug)]
@@ -91,20 +91,39 @@ pub fn cargo_lambda() -> Result<PathBuf, Skip> {
     Ok(folder.join("cargo-lambda"))
 }
 
-/// A PyPI package in an environment of its own; gives the folder of its programs.
+/// A PyPI package in an environment of its own, with `more` (`name==version`) beside it; gives the folder of its programs.
 ///
 /// # Errors
 /// When it cannot be installed.
-pub fn python(package: &str, version: &str) -> Result<PathBuf, Skip> {
+pub fn python(package: &str, version: &str, more: &[&str]) -> Result<PathBuf, Skip> {
     // Programs of an environment hold its path, so it is made where it stays.
     let home = folder().join(format!("{package}-{version}"));
     once(&format!("{package}-{version}.done"), |_| {
         run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home))?;
         let wanted = format!("{package}=={version}");
-        run(Command::new(home.join("bin/python")).args(["-m", "pip", "install", "--quiet", &wanted]))
-            .map(drop)
+        let mut pip = Command::new(home.join("bin/python"));
+        run(pip.args(["-m", "pip", "install", "--quiet", &wanted]).args(more)).map(drop)
     })?;
     Ok(home.join("bin"))
+}
+
+/// What a Python script of an environment writes as JSON when it is given `input` as JSON.
+///
+/// # Errors
+/// What it wrote to stderr when it failed.
+pub fn script(programs: &Path, script: &str, input: &serde_json::Value) -> Result<serde_json::Value, String> {
+    let mut command = Command::new(programs.join("python"));
+    command.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|e| format!("{}: {e}", programs.display()))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A script that died has said why.
+        drop(std::io::Write::write_all(&mut stdin, input.to_string().as_bytes()));
+    }
+    let output = child.wait_with_output().map_err(|e| e.to_string())?;
+    if !output.status.success() {
+        return Err(format!("the script failed: {}", String::from_utf8_lossy(&output.stderr)));
+    }
+    serde_json::from_slice(&output.stdout).map_err(|e| format!("the script wrote no JSON: {e}"))
 }
 
 /// The source of a published crate, fetched by cargo.

@@ -1,9 +1,10 @@
 //! Lambda's side of the wire, a simulator of ours: the Runtime API, API Gateway (payload 2.0) and SQS before it. The
 //! real emulator is driven by `tests/peers`.
 
+mod gateway;
 mod records;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,8 +14,8 @@ use ::http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
-use xcloud_core::event::{Batch, Incoming, RawMessage, Record};
-use xcloud_core::text::{base64_decode, base64_encode};
+use xcloud_core::event::{Batch, Incoming, Record};
+use xcloud_core::text::base64_decode;
 use xcloud_core::{Body, BoxFuture, Error, Result};
 use xcloud_serve::host::{Delivery, Host, Launch, Process, Tap, Way, body_text, free_port, until};
 use xcloud_serve::{Listener, Server};
@@ -170,17 +171,26 @@ impl Lambda {
     }
 }
 
-/// An event as it goes over the wire, secrets taken out: what `xcloud invoke --example` shows.
+/// An event as it goes over the wire: the payload of one invocation.
 ///
 /// # Errors
-/// When it cannot be written.
-pub fn wire_form(id: &str, _: &str, queue: &str, event: Incoming) -> Result<String> {
+/// When AWS has no such event.
+pub fn payload(id: &str, queue: &str, event: Incoming) -> Result<Bytes> {
     Ok(match event {
-        Incoming::Http(request) => body_text(gateway(id, &request).to_string().as_bytes()),
-        Incoming::Queue(batch) => body_text(records(&batch, queue).to_string().as_bytes()),
-        Incoming::Raw(event) => body_text(&event),
+        Incoming::Http(request) => gateway::event(id, &request).to_string().into(),
+        Incoming::Queue(batch) => records::sqs(&batch, queue).to_string().into(),
+        Incoming::Record(record) => records::payload(&record)?.0.to_string().into(),
+        Incoming::Raw(event) => event,
         _ => return Err(Error::handler("an event that this host does not know")),
     })
+}
+
+/// The [`payload`] with its secrets taken out: what `xcloud invoke --example` shows.
+///
+/// # Errors
+/// When AWS has no such event.
+pub fn wire_form(id: &str, _: &str, queue: &str, event: Incoming) -> Result<String> {
+    Ok(body_text(&payload(id, queue, event)?))
 }
 
 impl Host for Lambda {
@@ -190,7 +200,7 @@ impl Host for Lambda {
             if request.body().len() > binding::MAX_ANSWER {
                 return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, "Request Too Long")?.map(Body::from));
             }
-            let answer = match self.invoke(id, gateway(id, &request).to_string().into()).await? {
+            let answer = match self.invoke(id, gateway::event(id, &request).to_string().into()).await? {
                 Ok(answer) => response(&answer)?,
                 Err(_) => plain(StatusCode::BAD_GATEWAY, "Internal Server Error")?,
             };
@@ -206,7 +216,7 @@ impl Host for Lambda {
         batch: Batch,
     ) -> BoxFuture<'a, Result<Delivery>> {
         Box::pin(async move {
-            Ok(match self.invoke(id, records(&batch, queue).to_string().into()).await? {
+            Ok(match self.invoke(id, records::sqs(&batch, queue).to_string().into()).await? {
                 Ok(answer) => settled(&answer),
                 Err(error) => Delivery::RetryAll(String::from_utf8_lossy(&error).into_owned()),
             })
@@ -215,7 +225,7 @@ impl Host for Lambda {
 
     fn record_as<'a>(&'a self, id: &'a str, _: &'a str, record: Record) -> BoxFuture<'a, Result<Delivery>> {
         Box::pin(async move {
-            let (payload, position) = records::payload(&record);
+            let (payload, position) = records::payload(&record)?;
             let answer = self.invoke(id, payload.to_string().into()).await?;
             Ok(match (answer, position) {
                 (Err(error), _) => Delivery::RetryAll(String::from_utf8_lossy(&error).into_owned()),
@@ -252,38 +262,6 @@ impl Host for Lambda {
     }
 }
 
-/// A payload 2.0 (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>).
-fn gateway(id: &str, request: &Request<Bytes>) -> Value {
-    let text = |v: &::http::HeaderValue| String::from_utf8_lossy(v.as_bytes()).into_owned();
-    let mut headers: BTreeMap<&str, String> = BTreeMap::new();
-    for (name, value) in request.headers().iter().filter(|(name, _)| *name != header::COOKIE) {
-        let joined = headers.entry(name.as_str()).or_default();
-        *joined = if joined.is_empty() { text(value) } else { format!("{joined},{}", text(value)) };
-    }
-    let cookies = request.headers().get_all(header::COOKIE).iter().map(text);
-    let cookies: Vec<_> =
-        cookies.flat_map(|c| c.split("; ").map(str::to_owned).collect::<Vec<_>>()).collect();
-    let (body, base64) = match std::str::from_utf8(request.body()) {
-        Ok(text) => (text.to_owned(), false),
-        Err(_) => (base64_encode(request.body()), true),
-    };
-    json!({
-        "version": "2.0",
-        "routeKey": "$default",
-        "rawPath": request.uri().path(),
-        "rawQueryString": request.uri().query().unwrap_or(""),
-        "cookies": cookies,
-        "headers": headers,
-        "requestContext": {
-            "accountId": "123456789012", "apiId": "api-id", "stage": "$default", "requestId": id,
-            "http": { "method": request.method().as_str(), "path": request.uri().path(), "protocol": "HTTP/1.1",
-                "sourceIp": "192.0.2.1", "userAgent": "agent" },
-        },
-        "body": body,
-        "isBase64Encoded": base64,
-    })
-}
-
 fn plain(status: StatusCode, message: &str) -> Result<Response<Bytes>> {
     let body = Bytes::from(json!({ "message": message }).to_string());
     Response::builder()
@@ -316,29 +294,6 @@ fn response(answer: &[u8]) -> Result<Response<Bytes>> {
         add("set-cookie", text(cookie), response.headers_mut());
     }
     Ok(response)
-}
-
-/// What the event source mapping hands over.
-fn records(batch: &Batch, queue: &str) -> Value {
-    let records: Vec<_> = batch.messages.iter().map(|message| record(message, queue)).collect();
-    json!({ "Records": records })
-}
-
-fn record(message: &RawMessage, queue: &str) -> Value {
-    let sent = message.sent.and_then(|t| t.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-    json!({
-        "messageId": message.id,
-        "receiptHandle": "AQEB",
-        "body": String::from_utf8_lossy(&message.body),
-        "attributes": {
-            "ApproximateReceiveCount": message.attempt.unwrap_or(1).to_string(),
-            "SentTimestamp": sent.as_millis().to_string(),
-        },
-        "messageAttributes": {},
-        "eventSource": "aws:sqs",
-        "eventSourceARN": format!("arn:aws:sqs:eu-west-1:123456789012:fixture-dev-{queue}"),
-        "awsRegion": "eu-west-1",
-    })
 }
 
 /// `ReportBatchItemFailures`: no list or an empty one is success, an answer that is none fails the batch.

@@ -103,20 +103,27 @@ fn no_raw() -> Error {
     Error::new(ErrorKind::Unsupported, "Azure Functions has no trigger for raw events")
 }
 
-/// An event as it goes over the wire, secrets taken out: what `xcloud invoke --example` shows.
+/// An event as it goes over the wire: each message and each other event is a request.
 ///
 /// # Errors
 /// [`ErrorKind::Unsupported`] for a raw event, and one that Azure does not send.
-pub fn wire_form(id: &str, function: &str, _: &str, event: Incoming) -> Result<String> {
+pub fn requests(id: &str, function: &str, event: Incoming) -> Result<Vec<Request<Bytes>>> {
     let folder = folder(function);
     let envelopes = match event {
-        Incoming::Http(request) => return Ok(request_text(&stamp(id, request)?)),
+        Incoming::Http(request) => return Ok(vec![stamp(id, request)?]),
         Incoming::Queue(batch) => batch.messages.iter().map(|m| records::queue(&folder, m)).collect(),
         Incoming::Record(record) => vec![records::envelope(&folder, &record)?],
         _ => return Err(no_raw()),
     };
-    let requests = envelopes.iter().map(|envelope| Ok(request_text(&deliver(id, &folder, envelope)?)));
-    Ok(requests.collect::<Result<Vec<_>>>()?.join("\n\n"))
+    envelopes.iter().map(|envelope| deliver(id, &folder, envelope)).collect()
+}
+
+/// The [`requests`] with their secrets taken out: what `xcloud invoke --example` shows.
+///
+/// # Errors
+/// [`ErrorKind::Unsupported`] for a raw event, and one that Azure does not send.
+pub fn wire_form(id: &str, function: &str, _: &str, event: Incoming) -> Result<String> {
+    Ok(requests(id, function, event)?.iter().map(request_text).collect::<Vec<_>>().join("\n\n"))
 }
 
 impl Host for Functions {

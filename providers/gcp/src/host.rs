@@ -84,20 +84,38 @@ fn event_request(id: &str, event: Bytes) -> Result<Request<Bytes>> {
         .map_err(Error::from)
 }
 
-/// An event as it goes over the wire, secrets taken out: what `xcloud invoke --example` shows.
+/// The request of an event that is neither a request nor a queue's message.
+fn record_request(record: &Record, path: &str) -> Result<Request<Bytes>> {
+    let (headers, body) = records::request(record)?;
+    let mut request = Request::builder().method(Method::POST).uri(path);
+    for (name, value) in &headers {
+        request = request.header(name.as_str(), value.as_str());
+    }
+    request.body(body).map_err(Error::from)
+}
+
+/// An event as it goes over the wire: push has no batches, each message is a request.
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn wire_form(id: &str, _: &str, queue: &str, event: Incoming) -> Result<String> {
-    let requests = match event {
+pub fn requests(id: &str, queue: &str, event: Incoming) -> Result<Vec<Request<Bytes>>> {
+    Ok(match event {
         Incoming::Http(request) => vec![front(id, request)?],
         Incoming::Queue(batch) => {
             batch.messages.iter().map(|message| push_request(message, queue)).collect::<Result<_>>()?
         }
         Incoming::Raw(event) => vec![event_request(id, event)?],
+        Incoming::Record(record) => vec![record_request(&record, "/")?],
         _ => return Err(Error::handler("an event that this host does not know")),
-    };
-    Ok(requests.iter().map(request_text).collect::<Vec<_>>().join("\n\n"))
+    })
+}
+
+/// The [`requests`] with their secrets taken out: what `xcloud invoke --example` shows.
+///
+/// # Errors
+/// When the event cannot be written.
+pub fn wire_form(id: &str, _: &str, queue: &str, event: Incoming) -> Result<String> {
+    Ok(requests(id, queue, event)?.iter().map(request_text).collect::<Vec<_>>().join("\n\n"))
 }
 
 /// <https://cloud.google.com/pubsub/docs/push>: these acknowledge.
@@ -151,15 +169,10 @@ impl Host for CloudRun {
         record: Record,
     ) -> BoxFuture<'a, Result<Delivery>> {
         Box::pin(async move {
-            let (headers, body) = records::request(&record)?;
             // A job's address is of our making; a service of one function is called at its root.
             let tick = matches!(record.payload, Payload::Tick { .. });
             let path = if tick && !self.alone { format!("/{function}") } else { "/".to_owned() };
-            let mut request = Request::builder().method(Method::POST).uri(path);
-            for (name, value) in &headers {
-                request = request.header(name.as_str(), value.as_str());
-            }
-            let request = request.body(body).map_err(Error::from)?;
+            let request = record_request(&record, &path)?;
             let answer = self.tap.forward(id, &self.address, request).await?;
             Ok(match acknowledges(answer.status()) {
                 true => Delivery::Done,

@@ -2,26 +2,65 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use md5::{Digest, Md5};
 use serde_json::{Map, Value, json};
-use xcloud_core::event::{ChangeKind, ObjectAction, Payload, Record};
-use xcloud_core::text::{percent_encode, rfc3339};
+use xcloud_core::event::{Batch, ChangeKind, ObjectAction, Payload, RawMessage, Record};
+use xcloud_core::text::{parse_rfc3339, percent_encode, rfc3339};
+use xcloud_core::{Error, Result};
 
-const REGION: &str = "eu-west-1";
-const ACCOUNT: &str = "123456789012";
+pub(super) const REGION: &str = "eu-west-1";
+pub(super) const ACCOUNT: &str = "123456789012";
+
+/// What the event source mapping of a queue hands over (<https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html>).
+pub(super) fn sqs(batch: &Batch, queue: &str) -> Value {
+    let records: Vec<_> = batch.messages.iter().map(|message| sqs_record(message, queue)).collect();
+    json!({ "Records": records })
+}
+
+fn sqs_record(message: &RawMessage, queue: &str) -> Value {
+    let sent = message.sent.and_then(|t| t.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    let body = String::from_utf8_lossy(&message.body);
+    let digest = Md5::digest(body.as_bytes());
+    let attributes: Map<String, Value> =
+        message.attributes.iter().map(|(name, value)| (name.clone(), sqs_attribute(value))).collect();
+    json!({
+        "messageId": message.id,
+        "receiptHandle": "AQEB",
+        "body": body,
+        "attributes": {
+            "ApproximateReceiveCount": message.attempt.unwrap_or(1).to_string(),
+            "SentTimestamp": sent.as_millis().to_string(),
+            "SenderId": "AIDAIENQZJOLO23YVJ4VO",
+            "ApproximateFirstReceiveTimestamp": sent.as_millis().to_string(),
+        },
+        "messageAttributes": attributes,
+        "md5OfBody": digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
+        "eventSource": "aws:sqs",
+        "eventSourceARN": format!("arn:aws:sqs:{REGION}:{ACCOUNT}:fixture-dev-{queue}"),
+        "awsRegion": REGION,
+    })
+}
+
+fn sqs_attribute(value: &str) -> Value {
+    json!({ "stringValue": value, "stringListValues": [], "binaryListValues": [], "dataType": "String" })
+}
 
 /// The payload of one event, and the sequence number by which its failure is told.
-pub(super) fn payload(record: &Record) -> (Value, Option<String>) {
+///
+/// # Errors
+/// When the event is none that AWS's services take.
+pub(super) fn payload(record: &Record) -> Result<(Value, Option<String>)> {
     let time = record.event.time.clone().unwrap_or_else(|| rfc3339(SystemTime::now()));
-    match &record.payload {
+    Ok(match &record.payload {
         Payload::Object { .. } => (json!({ "Records": [s3(record, &time)] }), None),
         Payload::Tick { name, scheduled } => (scheduled_event(record, name.as_deref(), *scheduled), None),
         Payload::Topic { .. } => (json!({ "Records": [sns(record, &time)] }), None),
         Payload::Change { .. } => {
             let position = record.position.clone().unwrap_or_else(|| "111".to_owned());
-            (json!({ "Records": [dynamodb(record, &position)] }), Some(position))
+            (json!({ "Records": [dynamodb(record, &position, &time)] }), Some(position))
         }
-        _ => (custom(record, &time), None),
-    }
+        _ => (custom(record, &time)?, None),
+    })
 }
 
 /// `Records[]` of <https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html>.
@@ -34,8 +73,11 @@ fn s3(record: &Record, time: &str) -> Value {
     let key = key.split('/').map(percent_encode).collect::<Vec<_>>().join("/").replace("%20", "+");
     let mut object = json!({ "key": key, "sequencer": "0055AED6DCD90281E5" });
     let mut put = |name: &str, value: Option<Value>| value.map(|value| object[name] = value);
-    put("size", size.map(Value::from));
-    put("eTag", etag.clone().map(Value::from));
+    // What was written has both, always.
+    let created = *action == ObjectAction::Created;
+    put("size", size.or(created.then_some(0)).map(Value::from));
+    let empty = || created.then(|| "d41d8cd98f00b204e9800998ecf8427e".to_owned());
+    put("eTag", etag.clone().or_else(empty).map(Value::from));
     put("versionId", version.clone().map(Value::from));
     json!({
         "eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": REGION, "eventTime": time, "eventName": name,
@@ -55,14 +97,18 @@ fn s3(record: &Record, time: &str) -> Value {
 /// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-run-lambda-schedule.html>
 fn scheduled_event(record: &Record, name: Option<&str>, scheduled: SystemTime) -> Value {
     let rule = name.unwrap_or(&record.source);
-    // EventBridge writes whole seconds.
-    let secs = scheduled.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let time = rfc3339(UNIX_EPOCH + std::time::Duration::from_secs(secs)).replace(".000Z", "Z");
+    let time = whole_seconds(scheduled);
     json!({
         "version": "0", "id": record.event.id, "detail-type": "Scheduled Event", "source": "aws.events",
         "account": ACCOUNT, "time": time, "region": REGION,
         "resources": [format!("arn:aws:events:{REGION}:{ACCOUNT}:rule/{rule}")], "detail": {}
     })
+}
+
+/// As EventBridge writes times.
+fn whole_seconds(time: SystemTime) -> String {
+    let secs = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    rfc3339(UNIX_EPOCH + std::time::Duration::from_secs(secs)).replace(".000Z", "Z")
 }
 
 /// <https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html>
@@ -85,7 +131,7 @@ fn sns(record: &Record, time: &str) -> Value {
 }
 
 /// <https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html>
-fn dynamodb(record: &Record, position: &str) -> Value {
+fn dynamodb(record: &Record, position: &str, time: &str) -> Value {
     let Payload::Change { kind, key, old, new } = &record.payload else { return Value::Null };
     let name = match kind {
         ChangeKind::Created => "INSERT",
@@ -93,8 +139,9 @@ fn dynamodb(record: &Record, position: &str) -> Value {
         _ => "MODIFY",
     };
     let image = |json: &[u8]| serde_json::from_slice(json).ok().map(|value: Value| item(&value));
+    let created = parse_rfc3339(time).and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let mut change = json!({
-        "ApproximateCreationDateTime": 1_479_499_740, "Keys": { "id": { "S": key } },
+        "ApproximateCreationDateTime": created.unwrap_or_default().as_secs(), "Keys": { "id": { "S": key } },
         "SequenceNumber": position, "SizeBytes": 26, "StreamViewType": "NEW_AND_OLD_IMAGES"
     });
     for (name, json) in [("OldImage", old), ("NewImage", new)] {
@@ -129,11 +176,24 @@ fn attribute(value: &Value) -> Value {
 }
 
 /// An application's event, as `PutEvents` takes it and a rule's target gets it.
-fn custom(record: &Record, time: &str) -> Value {
-    let detail = serde_json::from_slice(&record.event.data).unwrap_or_else(|_| json!({}));
-    json!({
-        "version": "0", "id": record.event.id, "detail-type": record.event.ty, "source": record.event.source,
-        "account": ACCOUNT, "time": time, "region": REGION, "resources": record.event.subject.iter().collect::<Vec<_>>(),
-        "detail": detail
-    })
+fn custom(record: &Record, time: &str) -> Result<Value> {
+    let event = &record.event;
+    let time = parse_rfc3339(time).map_or_else(|| time.to_owned(), whole_seconds);
+    Ok(json!({
+        "version": "0", "id": event.id, "detail-type": event.ty, "source": event.source,
+        "account": ACCOUNT, "time": time, "region": REGION, "resources": event.subject.iter().collect::<Vec<_>>(),
+        "detail": detail(record)?
+    }))
+}
+
+/// <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEventsRequestEntry.html>: a JSON object.
+fn detail(record: &Record) -> Result<Value> {
+    let data: &[u8] = &record.event.data;
+    match serde_json::from_slice(if data.is_empty() { b"{}" } else { data }) {
+        Ok(detail @ Value::Object(_)) => Ok(detail),
+        _ => Err(Error::bad_request(format!(
+            "event `{}`: EventBridge takes a JSON object as an event's data, and nothing else",
+            record.event.id
+        ))),
+    }
 }

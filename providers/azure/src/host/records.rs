@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Map, Value, json};
 use xcloud_core::cloudevents;
 use xcloud_core::event::{ChangeKind, ObjectAction, Payload, RawMessage, Record};
-use xcloud_core::text::{base64_encode, percent_encode, rfc3339};
+use xcloud_core::text::{base64_encode, parse_rfc3339, percent_encode, rfc3339};
 use xcloud_core::{Error, ErrorKind, Result};
 
 use super::serialised;
@@ -52,6 +52,11 @@ fn date_time(time: SystemTime) -> String {
     text.split('.').next().unwrap_or_default().to_owned()
 }
 
+/// When the event happened.
+fn when(record: &Record) -> SystemTime {
+    record.event.time.as_deref().and_then(parse_rfc3339).unwrap_or_else(SystemTime::now)
+}
+
 /// `EventGridTriggerAttributeBindingProvider.cs`: the event is the value, its data stands in the metadata too.
 fn event_grid(event: Value) -> (Value, Map<String, Value>) {
     let data = event.get("data").filter(|data| data.is_object()).cloned();
@@ -79,7 +84,7 @@ fn blob(record: &Record) -> Value {
     json!({
         "topic": TOPIC, "subject": format!("/blobServices/default/containers/{bucket}/blobs/{key}"),
         "eventType": if created { "Microsoft.Storage.BlobCreated" } else { "Microsoft.Storage.BlobDeleted" },
-        "id": record.event.id, "eventTime": record.event.time, "data": data, "dataVersion": "", "metadataVersion": "1"
+        "id": record.event.id, "eventTime": rfc3339(when(record)), "data": data, "dataVersion": "", "metadataVersion": "1"
     })
 }
 
@@ -100,16 +105,16 @@ fn service_bus(record: &Record) -> (Value, Map<String, Value>) {
     let Payload::Topic { body, attributes } = &record.payload else { return (Value::Null, Map::new()) };
     let properties: Map<String, Value> =
         attributes.iter().map(|(k, v)| (k.clone(), v.clone().into())).collect();
-    let now = SystemTime::now();
+    let sent = when(record);
     let mut metadata = Map::new();
     let mut put = |name: &str, value: Value| drop(metadata.insert(name.to_owned(), value));
     put("DeliveryCount", record.attempt.unwrap_or(1).to_string().into());
     put("SequenceNumber", record.position.as_deref().unwrap_or("1").into());
     put("MessageId", serialised(&record.event.id));
     put("LockToken", serialised("8a8b0a7e-62ad-4d9b-8a5e-3f4a2a9f7a11"));
-    put("EnqueuedTimeUtc", date_time(now).into());
-    put("EnqueuedTime", date_time_offset(now).into());
-    put("ExpiresAtUtc", date_time(now + Duration::from_secs(1_209_600)).into());
+    put("EnqueuedTimeUtc", date_time(sent).into());
+    put("EnqueuedTime", date_time_offset(sent).into());
+    put("ExpiresAtUtc", date_time(sent + Duration::from_secs(1_209_600)).into());
     put("ApplicationProperties", Value::Object(properties.clone()));
     put("UserProperties", Value::Object(properties));
     for (names, value) in [
