@@ -53,6 +53,9 @@ pub(crate) async fn answer(host: Arc<Host>, request: Request<Bytes>) -> Response
     response
 }
 
+/// A series' name, what it is, and its value.
+type Counter = (&'static str, &'static str, fn(&Snapshot) -> u64);
+
 /// All series, grouped by name as the format asks for.
 fn text(series: &[(String, Snapshot)]) -> String {
     let mut out = String::new();
@@ -63,7 +66,7 @@ fn text(series: &[(String, Snapshot)]) -> String {
             line(&mut out, "xcloud_calls_total", &labels, *n);
         }
     }
-    let counters: [(&str, &str, fn(&Snapshot) -> u64); 3] = [
+    let counters: [Counter; 3] = [
         ("xcloud_cold_starts_total", "Calls that were the first of their instance.", |s| s.cold),
         ("xcloud_instance_starts_total", "Instances that were started.", |s| s.starts),
         ("xcloud_memory_kills_total", "Instances ended because of their memory.", |s| s.memory_kills),
