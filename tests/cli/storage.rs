@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -23,8 +24,11 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// One runtime for all: a transport keeps its connections, which belong to the runtime that made them.
 fn run<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(work)
+    static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
+    let new = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    RUNTIME.get_or_init(new).block_on(work)
 }
 
 fn http(app: &Deployed, method: &str, path: &str, body: &str) -> (u64, Value) {
@@ -167,13 +171,19 @@ fn a_full_disk_refuses_loses_nothing_and_works_again_when_there_is_room() {
     let (mut acknowledged, refused) = send_until_refused(&app, "full", 0);
     assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused}");
     assert!(refused.message().contains("disk") && refused.message().contains("free some space"), "{refused}");
-    let (status, answer) = http(&app, "POST", "/send", "{}");
-    assert!(status == 503 && answer.to_string().contains("is full"), "{status} {answer}");
+    // A small message may still find room where a larger one did not.
+    until("a handler's sends are not refused", || {
+        let (status, answer) = http(&app, "POST", "/send", "{}");
+        status == 503 && answer.to_string().contains("is full")
+    });
     assert_eq!(http(&app, "GET", "/hello", "").1, "hello", "what stores nothing goes on");
-    assert!(state(&app, "record").contains("is full"), "status does not say so");
+    let queue = app.queue("full", "recorded");
+    until("status does not say that the disk is full", || {
+        drop(run(queue.send(vec![message(&"x".repeat(10_000), "ok")])));
+        state(&app, "record").contains("is full")
+    });
     disk.free();
     until("the store does not notice that there is room", || !state(&app, "record").contains("is full"));
-    let queue = app.queue("full", "recorded");
     run(queue.send(vec![message("after", "ok")])).expect("there is room again");
     acknowledged.push("after".to_owned());
     until("an acknowledged message was lost", || {
