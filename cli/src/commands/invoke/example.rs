@@ -109,7 +109,7 @@ mod tests {
                 { "name": "fulfil", "trigger": { "kind": "queue", "queue": "placed" } },
             ],
         });
-        serde_json::from_value(spec).unwrap()
+        serde_json::from_value(spec).expect("the example spec parses")
     }
 
     #[test]
