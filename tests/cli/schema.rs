@@ -92,7 +92,7 @@ print(json.dumps([validator.is_valid(tomllib.load(open(path, 'rb'))) for path in
 #[test]
 fn a_validator_of_others_takes_and_refuses_what_the_reader_does() {
     let home = scratch("schema");
-    let python = match tools::python("jsonschema", "4.26.0") {
+    let python = match tools::python("jsonschema", "4.26.0", &[]) {
         Ok(folder) => folder.join("python"),
         Err(why) => return tools::skip(&why).expect("nothing may be skipped here"),
     };
