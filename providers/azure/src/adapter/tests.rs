@@ -20,6 +20,7 @@ macro_rules! function {
         impl Handler<()> for $name {
             const DESCRIPTOR: Descriptor =
                 Descriptor { name: stringify!($name), trigger: $trigger, sends: &[], tables: &[] };
+            type Answer = <$event as xcloud_core::event::Event>::Output;
             type Event = $event;
             type Args = ();
             type Return = Result<()>;
@@ -52,6 +53,7 @@ impl Handler<()> for Upload {
         sends: &[],
         tables: &[],
     };
+    type Answer = <Http as xcloud_core::event::Event>::Output;
     type Event = Http;
     type Args = ();
     type Return = &'static str;
