@@ -12,6 +12,7 @@ macro_rules! functions {
         struct $name;
         impl Function<()> for $name {
             const DESCRIPTOR: Descriptor = Descriptor { name: stringify!($name), trigger: $trigger, sends: &[], tables: &[] };
+            type Answer = <$event as xcloud_core::Event>::Output;
             type Event = $event;
             type Args = ();
             type Return = ();

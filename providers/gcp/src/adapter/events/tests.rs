@@ -24,6 +24,7 @@ macro_rules! function {
         impl Function<Calls> for $name {
             const DESCRIPTOR: Descriptor =
                 Descriptor { name: $called, trigger: $trigger, sends: &[], tables: &[] };
+            type Answer = <$event as xcloud_core::Event>::Output;
             type Event = $event;
             type Args = (State<Calls>,);
             type Return = Result<()>;
@@ -59,6 +60,7 @@ struct Anything;
 impl Function<Calls> for Anything {
     const DESCRIPTOR: Descriptor =
         Descriptor { name: "anything", trigger: Trigger::Raw, sends: &[], tables: &[] };
+    type Answer = <Raw as xcloud_core::Event>::Output;
     type Event = Raw;
     type Args = (State<Calls>,);
     type Return = Result<Json<Value>>;
@@ -78,6 +80,7 @@ impl Function<Calls> for Root {
         sends: &[],
         tables: &[],
     };
+    type Answer = <Http as xcloud_core::Event>::Output;
     type Event = Http;
     type Args = (State<Calls>,);
     type Return = &'static str;
