@@ -21,7 +21,8 @@ pub enum ChangeKind {
 
 /// One change of a row. What a platform does not give (Cosmos DB has no before-image) is `None`.
 ///
-/// Changes of one row come in their order. A change whose images are not a `T` never reaches the handler.
+/// Changes of one row come in their order, but for one that failed: it may come again after later ones. A change whose images
+/// are not a `T` never reaches the handler.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change<T> {
     /// What happened.
