@@ -23,6 +23,7 @@ mod versions;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Mutex;
 
 use serde_json::Value;
 
@@ -39,6 +40,18 @@ fn scratch(name: &str) -> PathBuf {
     path
 }
 
+/// Ports of each home's own: what another test deploys would take those that are free while a killed host is away.
+fn first_port(home: &Path) -> String {
+    static HOMES: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+    let mut homes = HOMES.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let known = homes.iter().position(|known| known == home);
+    let at = known.unwrap_or_else(|| {
+        homes.push(home.to_owned());
+        homes.len() - 1
+    });
+    (20_000 + 50 * at).to_string()
+}
+
 /// The built command, in a clean configuration.
 fn xcloud(home: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(program());
@@ -52,7 +65,8 @@ fn xcloud(home: &Path, arguments: &[&str]) -> Output {
     ] {
         command.env_remove(name);
     }
-    command.env("XCLOUD_HOME", home).env("NO_COLOR", "1").current_dir(root()).args(arguments);
+    command.env("XCLOUD_HOME", home).env("XCLOUD_FIRST_PORT", first_port(home)).env("NO_COLOR", "1");
+    command.current_dir(root()).args(arguments);
     command.output().expect("xcloud starts")
 }
 

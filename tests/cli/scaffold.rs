@@ -44,6 +44,7 @@ impl App {
     fn command(&self, program: impl AsRef<std::ffi::OsStr>, cheap: bool) -> Command {
         let mut command = Command::new(program);
         command.current_dir(&self.directory).env("XCLOUD_HOME", &self.home).env("NO_COLOR", "1");
+        command.env("XCLOUD_FIRST_PORT", crate::first_port(&self.home));
         command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("XCLOUD_OUTPUT");
         if std::env::var_os("CARGO_TARGET_DIR").is_none() {
             command.env("CARGO_TARGET_DIR", root().join("examples/target"));

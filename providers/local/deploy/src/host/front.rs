@@ -1,6 +1,7 @@
 //! The HTTP front of an app: a loopback port in front of the `http` function's process.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,10 @@ use super::runner::Runner;
 
 /// The first port that an app gets.
 const FIRST_PORT: u16 = xcloud_local::binding::FIRST_PORT;
-const LAST_PORT: u16 = 9699;
+/// How many ports an app may get.
+const PORTS: u16 = 1_000;
+/// Another first port, of which two hosts on one machine are in need: an app's port is free while its host is away.
+const FIRST_PORT_VARIABLE: &str = "XCLOUD_FIRST_PORT";
 /// What a client waits for a process that is starting.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How many instances a request may be sent to, when one after the other is gone before it takes it.
@@ -68,13 +72,26 @@ pub(crate) async fn bind(port: Option<u16>, taken: &[u16]) -> Result<(u16, TcpLi
             }
         };
     }
-    for port in (FIRST_PORT..=LAST_PORT).filter(|port| !taken.contains(port)) {
+    let ports = ports(std::env::var(FIRST_PORT_VARIABLE).ok().as_deref())?;
+    for port in ports.clone().filter(|port| !taken.contains(port)) {
         if let Ok(listener) = listen(port).await {
             return Ok((port, listener));
         }
     }
-    let message = format!("no port from {FIRST_PORT} to {LAST_PORT} is free on 127.0.0.1");
+    let message = format!("no port from {} to {} is free on 127.0.0.1", ports.start(), ports.end());
     Err(Error::new(ErrorKind::Config, message))
+}
+
+/// The ports that apps get.
+fn ports(first: Option<&str>) -> Result<RangeInclusive<u16>> {
+    let first = match first.filter(|text| !text.is_empty()) {
+        None => FIRST_PORT,
+        Some(text) => text.parse().ok().filter(|port| *port >= 1024).ok_or_else(|| {
+            let message = format!("{FIRST_PORT_VARIABLE} is {text:?}, not a port from 1024 to 65535");
+            Error::new(ErrorKind::Config, message)
+        })?,
+    };
+    Ok(first..=first.saturating_add(PORTS - 1))
 }
 
 async fn listen(port: u16) -> std::io::Result<TcpListener> {
