@@ -219,3 +219,20 @@ fn status(status: StatusCode, message: &str) -> Response {
     *response.status_mut() = status;
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn apps_get_ports_from_the_first_on_and_one_that_is_none_is_named() {
+        assert_eq!(ports(None).unwrap(), 8700..=9699);
+        assert_eq!(ports(Some("")).unwrap(), 8700..=9699);
+        assert_eq!(ports(Some("20000")).unwrap(), 20_000..=20_999);
+        assert_eq!(ports(Some("65535")).unwrap(), 65_535..=65_535);
+        for wrong in ["abc", "80", "65536", "-1"] {
+            let error = ports(Some(wrong)).unwrap_err();
+            assert!(error.message().contains(wrong), "{error}");
+        }
+    }
+}
