@@ -86,8 +86,38 @@ pub(crate) const PACKAGES: &[(&str, Package, Check)] = &[
 ];
 
 /// A provider that can be deployed to.
-pub(crate) trait Deployable: Provider + Operate + Queues + Events {}
-impl<T: Provider + Operate + Queues + Events> Deployable for T {}
+pub(crate) trait Deployable: Provider + Operate {
+    /// Its queues.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] where xcloud does not look into them.
+    fn as_queues(&self) -> Result<&dyn Queues> {
+        Err(Error::new(ErrorKind::Config, format!("`xcloud queue` is not there for {} yet", self.id())))
+    }
+
+    /// Where events are put in by hand.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] where xcloud cannot.
+    fn as_events(&self) -> Result<&dyn Events> {
+        let message = format!(
+            "`xcloud emit` is for `local` and `xcloud dev`; on {} use its own tools to put an event in",
+            self.id()
+        );
+        Err(Error::new(ErrorKind::Config, message))
+    }
+}
+
+#[cfg(feature = "local")]
+impl Deployable for xcloud_local_deploy::Local {
+    fn as_queues(&self) -> Result<&dyn Queues> {
+        Ok(self)
+    }
+
+    fn as_events(&self) -> Result<&dyn Events> {
+        Ok(self)
+    }
+}
 
 /// The names, checked; `all` is every provider of this build.
 ///

@@ -3,7 +3,6 @@
 use std::io::{IsTerminal, Write};
 
 use serde_json::json;
-use xcloud_core::spec::Spec;
 use xcloud_core::{Error, ErrorKind, Result};
 use xcloud_deploy::Desired;
 
@@ -19,13 +18,8 @@ pub(super) async fn run(
     printer: &Printer,
 ) -> Result<Done> {
     let provider = project.provider(args)?;
-    let desired = Desired {
-        stage: project.stage.clone(),
-        spec: Spec::default(),
-        artifact: None,
-        delete_data: options.delete_data,
-    };
-    let observed = provider.observe(&project.stage).await?;
+    let desired = Desired { delete_data: options.delete_data, ..Desired::nothing(project.stage.clone()) };
+    let observed = provider.observe(&desired).await?;
     let plan = provider.plan(&desired, &observed);
     printer.note(printer.plan(&plan).trim_end());
     if !plan.is_empty() {

@@ -15,8 +15,8 @@ use crate::printer::Done;
 /// Puts one event in; it is kept when this returns.
 pub(super) async fn run(project: &Project, args: &Args, options: &args::Emit) -> Result<Done> {
     let emit = event(&options.verb)?;
-    let provider = project.operated(args).await?.provider;
-    let emitted = provider.emit(&project.stage, emit).await?;
+    let operated = project.operated(args).await?;
+    let emitted = operated.provider.as_events()?.emit(&project.stage, emit).await?;
     let message = format!("kept for {}", emitted.to.join(", "));
     Ok(Done::new(&message, json!({ "to": emitted.to }), format!("{message}\n")))
 }

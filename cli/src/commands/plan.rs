@@ -40,9 +40,8 @@ pub(super) async fn make(
         printer.note(&format!("{} {}: {}", finding.provider, finding.function, finding.message));
     }
     let (artifact, _) = project.package(provider.id(), &app)?;
-    let desired =
-        Desired { stage: project.stage.clone(), spec: app.spec, artifact: Some(artifact), delete_data };
-    let observed = provider.observe(&project.stage).await?;
+    let desired = Desired { delete_data, ..Desired::new(project.stage.clone(), app.spec, Some(artifact)) };
+    let observed = provider.observe(&desired).await?;
     let plan = provider.plan(&desired, &observed);
     Ok((desired, observed, plan))
 }

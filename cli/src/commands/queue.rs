@@ -12,7 +12,8 @@ use crate::printer::Done;
 
 /// Looks at queues or changes what they hold.
 pub(super) async fn run(project: &Project, args: &Args, options: &Queue) -> Result<Done> {
-    let provider = project.operated(args).await?.provider;
+    let operated = project.operated(args).await?;
+    let provider = operated.provider.as_queues()?;
     let stage = &project.stage;
     match &options.verb {
         QueueVerb::Ls => Ok(listed(&provider.queues(stage).await?)),

@@ -117,8 +117,10 @@ impl Run<'_> {
         tell(State::Running);
         let mut backoff = Backoff::new(started);
         let limit = self.end.min(started + self.options.step);
+        let mut attempt = 0;
         let result = loop {
-            let step = Step { change, desired: self.desired };
+            attempt += 1;
+            let step = Step { change, desired: self.desired, attempt };
             let error = match timeout_at(limit, self.provider.apply(&step)).await {
                 Ok(Ok(())) => break Ok(()),
                 Ok(Err(error)) => error,

@@ -10,6 +10,7 @@ pub mod package;
 pub mod plan;
 pub mod provider;
 pub mod queues;
+pub mod secret;
 pub mod versions;
 
 pub use self::events::{Emit, Emitted, Events};
@@ -20,4 +21,5 @@ pub use self::provider::{
     Artifact, Binary, Capability, Desired, Finding, Level, Observed, Progress, Provider, Stage, State, Step,
 };
 pub use self::queues::{Peek, Peeked, QueueStatus, Queues};
+pub use self::secret::{Secret, Secrets};
 pub use self::versions::{Rollback, Traffic, Version};

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::secret;
+
 /// One thing at a provider: a function, a queue, a role. `fields` are the facts that a plan compares.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Resource {
@@ -142,7 +144,17 @@ fn field_changes(wanted: &BTreeMap<String, Value>, observed: &BTreeMap<String, V
     wanted
         .iter()
         .filter(|(path, after)| before(path) != **after)
-        .map(|(path, after)| FieldChange { path: path.clone(), before: before(path), after: after.clone() })
+        .map(|(path, after)| {
+            let (before, after) = (before(path), after.clone());
+            match path.starts_with(secret::FIELD) {
+                true => FieldChange {
+                    path: path.clone(),
+                    before: secret::shown(&before),
+                    after: secret::shown(&after),
+                },
+                false => FieldChange { path: path.clone(), before, after },
+            }
+        })
         .collect()
 }
 

@@ -1,15 +1,18 @@
 //! What a provider is: packages, a pure plan, and the steps that carry it out.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use xcloud_core::spec::Spec;
 use xcloud_core::{Error, Result};
 
 use crate::plan::{Change, Plan, Resource};
+use crate::secret::Secrets;
 
 /// A built function binary.
 #[derive(Debug, Clone)]
@@ -57,6 +60,32 @@ pub struct Desired {
     pub artifact: Option<Artifact>,
     /// Whether resources that hold data may be deleted.
     pub delete_data: bool,
+    /// What functions' environments hold that nobody may see.
+    pub secrets: Secrets,
+    /// By function: what its `[functions.<name>.<provider>]` says, such as a role that someone else made.
+    pub native: BTreeMap<String, BTreeMap<String, String>>,
+    /// Whether a new version is published and gets no traffic.
+    pub no_traffic: bool,
+}
+
+impl Desired {
+    /// That a stage has this, with nothing said of the rest.
+    pub const fn new(stage: Stage, spec: Spec, artifact: Option<Artifact>) -> Self {
+        Self {
+            stage,
+            spec,
+            artifact,
+            delete_data: false,
+            secrets: Secrets::new(),
+            native: BTreeMap::new(),
+            no_traffic: false,
+        }
+    }
+
+    /// That a stage has nothing.
+    pub fn nothing(stage: Stage) -> Self {
+        Self::new(stage, Spec::default(), None)
+    }
 }
 
 /// What is: the resources of a stage as the provider reports them.
@@ -117,6 +146,9 @@ pub struct Step<'a> {
     pub change: &'a Change,
     /// What should be in the end.
     pub desired: &'a Desired,
+    /// Which try it is, from 1. What is there already at the first was made by someone else since the plan; at a later
+    /// one perhaps by the try before, whose answer was lost.
+    pub attempt: u32,
 }
 
 /// How a step stands.
@@ -158,11 +190,12 @@ pub trait Provider: Send + Sync {
     /// When the binary does not fit the platform.
     fn package(&self, stage: &Stage, binary: &Binary, spec: &Spec) -> Result<Artifact>;
 
-    /// What is there now.
+    /// What is there now: of what should be there, and of what else is the stage's.
     ///
     /// # Errors
-    /// Credentials, permissions, network.
-    async fn observe(&self, stage: &Stage) -> Result<Observed>;
+    /// Credentials, permissions, network; [`xcloud_core::ErrorKind::Conflict`] when a name that is wanted belongs to
+    /// something that is not the stage's.
+    async fn observe(&self, desired: &Desired) -> Result<Observed>;
 
     /// The way from what is to what should be. Pure.
     fn plan(&self, desired: &Desired, observed: &Observed) -> Plan;
@@ -183,6 +216,12 @@ pub trait Provider: Send + Sync {
     /// eventually there. `None` when it fails for good.
     fn retries(&self, error: &Error) -> Option<Duration> {
         let _ = error;
+        None
+    }
+
+    /// The rights that whoever applies this plan needs, in the platform's own form; `None` where the platform has none.
+    fn policy(&self, desired: &Desired, plan: &Plan) -> Option<Value> {
+        let _ = (desired, plan);
         None
     }
 

@@ -42,7 +42,7 @@ impl Provider for Scripted {
     fn package(&self, _: &Stage, _: &Binary, _: &Spec) -> Result<Artifact> {
         Err(Error::not_found("no package"))
     }
-    async fn observe(&self, _: &Stage) -> Result<Observed> {
+    async fn observe(&self, _: &Desired) -> Result<Observed> {
         Ok(Observed::default())
     }
     fn plan(&self, _: &Desired, _: &Observed) -> Plan {
@@ -109,7 +109,7 @@ fn plan(steps: &[(&str, &[&str])]) -> Plan {
 
 fn desired() -> Desired {
     let stage = Stage { project: "shop".to_owned(), stage: "dev".to_owned() };
-    Desired { stage, spec: Spec::default(), artifact: None, delete_data: false }
+    Desired::nothing(stage)
 }
 
 async fn run(provider: &Scripted, plan: &Plan, options: &Options) -> (Result<()>, Vec<String>) {

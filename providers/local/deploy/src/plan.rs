@@ -79,7 +79,7 @@ mod tests {
         let artifact =
             Artifact { provider: "local", file_name, bytes: Vec::new(), entry: "bootstrap", binary };
         let stage = Stage { project: "shop".to_owned(), stage: "dev".to_owned() };
-        Desired { stage, spec, artifact: Some(artifact), delete_data: false }
+        Desired::new(stage, spec, Some(artifact))
     }
 
     fn view(spec: Spec, waiting: u64) -> AppView {

@@ -105,7 +105,8 @@ impl Provider for Local {
         crate::package::package(stage, binary, spec)
     }
 
-    async fn observe(&self, stage: &Stage) -> Result<Observed> {
+    async fn observe(&self, desired: &Desired) -> Result<Observed> {
+        let stage = &desired.stage;
         let key = app_key(stage)?;
         let view = match self.view(stage).await {
             Ok(view) => view,
