@@ -1,4 +1,19 @@
-//! The heavy half of the aws room. So far packages and checks only: deployment follows.
+//! The heavy half of the aws room: packages, checks, and deployment with AWS's own SDK.
 
+mod apply;
 pub mod check;
+mod client;
+pub mod config;
+mod error;
+mod label;
+mod names;
+mod observe;
 pub mod package;
+mod permission;
+mod plan;
+mod provider;
+mod role;
+mod wanted;
+
+pub use self::config::Config;
+pub use self::provider::Aws;

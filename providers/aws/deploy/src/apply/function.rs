@@ -1,0 +1,203 @@
+//! A function: made, its settings, its code. Nothing here serves: traffic goes to published versions.
+
+use std::collections::HashMap;
+
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types as lambda;
+use serde_json::Value;
+use xcloud_core::{Error, ErrorKind, Result};
+
+use super::{Work, busy, until};
+use crate::client::Clients;
+use crate::error::{failed, optional};
+use crate::label::Label;
+use crate::wanted;
+
+/// Makes a function, or corrects what differs.
+pub(super) async fn function(work: &Work<'_>) -> Result<()> {
+    if work.creates() {
+        if work.made(create(work).await)?.is_some() {
+            ready(&work.session.read, &work.function(), None).await?;
+            return reserve(work).await;
+        }
+        // A try before this one made it: what it may have left undone follows.
+        ready(&work.session.read, &work.function(), None).await?;
+    }
+    configure(work).await?;
+    if work.field("code_sha256").is_some() || work.field("arch").is_some() {
+        upload(work).await?;
+    }
+    reserve(work).await
+}
+
+fn code(work: &Work<'_>) -> Result<Vec<u8>> {
+    let artifact = work.desired.artifact.as_ref().map(|artifact| artifact.bytes.clone());
+    artifact.ok_or_else(|| Error::new(ErrorKind::Config, "there is no package to deploy"))
+}
+
+fn architecture(work: &Work<'_>) -> lambda::Architecture {
+    let arch = work.desired.artifact.as_ref().map(|artifact| artifact.binary.arch.as_str());
+    if arch == Some("arm64") { lambda::Architecture::Arm64 } else { lambda::Architecture::X8664 }
+}
+
+async fn create(work: &Work<'_>) -> Result<()> {
+    let function = work.function();
+    let number = |path| work.number(path);
+    let environment = lambda::Environment::builder().set_variables(Some(variables(work, HashMap::new())?));
+    let code = match super::data::uploaded(work).await? {
+        Some((bucket, key)) => lambda::FunctionCode::builder().s3_bucket(bucket).s3_key(key),
+        None => lambda::FunctionCode::builder().zip_file(Blob::new(code(work)?)),
+    };
+    let request = work
+        .session
+        .write
+        .lambda()
+        .create_function()
+        .function_name(&function)
+        .runtime(lambda::Runtime::from("provided.al2023"))
+        .handler(xcloud_aws::binding::ENTRY)
+        .role(work.text("role").unwrap_or_default())
+        .architectures(architecture(work))
+        .set_memory_size(number("memory_mb"))
+        .set_timeout(number("timeout_seconds"))
+        .environment(environment.build())
+        .logging_config(lambda::LoggingConfig::builder().log_format(lambda::LogFormat::Json).build())
+        .set_description(description(work))
+        .set_tags(Some(work.tags().into_iter().collect()))
+        .code(code.build());
+    request.send().await.map_err(failed("lambda:CreateFunction", &function))?;
+    Ok(())
+}
+
+/// What the first function of a deployment is marked with: which version is on its way, and of which run.
+fn description(work: &Work<'_>) -> Option<String> {
+    let number = work.text("deployment")?.strip_prefix('v')?.parse().ok()?;
+    let binary = work.desired.artifact.as_ref().map(|a| a.binary.sha256.clone()).unwrap_or_default();
+    let label = Label { number, binary, app: crate::label::app_digest(work.desired, work.names) };
+    Some(format!("{label} {}", work.memory.run))
+}
+
+/// The variables that are to be set: those that are, changed as the plan says.
+fn variables(work: &Work<'_>, mut now: HashMap<String, String>) -> Result<HashMap<String, String>> {
+    let fields = &work.change.fields;
+    for field in fields {
+        let path = field.path.as_str();
+        let Some(name) = path.strip_prefix("env.").or_else(|| path.strip_prefix("secrets.")) else {
+            continue;
+        };
+        if field.after.is_null() {
+            now.remove(name);
+        } else if path.starts_with("env.") {
+            now.insert(name.to_owned(), field.after.as_str().unwrap_or_default().to_owned());
+        }
+    }
+    // All secrets, for a plan does not have them.
+    for (name, secret) in work.desired.secrets.get(work.name).into_iter().flatten() {
+        now.insert(name.clone(), secret.expose().to_owned());
+    }
+    Ok(now)
+}
+
+/// Its settings, in one write. The first function's is the deployment's guard.
+async fn configure(work: &Work<'_>) -> Result<()> {
+    let other = |path: &str| !matches!(path, "code_sha256" | "arch" | "max_instances");
+    if !work.change.fields.iter().any(|field| other(&field.path)) {
+        return Ok(());
+    }
+    let function = work.function();
+    let now = work.session.read.lambda().get_function_configuration().function_name(&function).send().await;
+    let now = now.map_err(failed("lambda:GetFunctionConfiguration", &function))?;
+    let guards = work.field("deployment").is_some();
+    let mine = now.description().is_some_and(|text| text.ends_with(&work.memory.run));
+    // What was seen when the plan was made: another revision by now is somebody else's. Once the mark is there, it is ours.
+    let seen = work.memory.revision(&function).filter(|_| guards && !mine && !work.creates());
+    let variables_now = now.environment().and_then(|env| env.variables().cloned()).unwrap_or_default();
+    let touches = |prefix: &str| work.change.fields.iter().any(|field| field.path.starts_with(prefix));
+    let environment = if touches("env.") || touches("secrets.") {
+        let all = variables(work, variables_now)?;
+        Some(lambda::Environment::builder().set_variables(Some(all)).build())
+    } else {
+        None
+    };
+    let format = work.field("log_format").map(|_| lambda::LogFormat::Json);
+    let logging = format.map(|format| lambda::LoggingConfig::builder().log_format(format).build());
+    let request = work
+        .session
+        .write
+        .lambda()
+        .update_function_configuration()
+        .function_name(&function)
+        .set_revision_id(seen)
+        .set_role(work.text("role").map(str::to_owned))
+        .set_handler(work.text("handler").map(str::to_owned))
+        .set_runtime(work.text("runtime").map(lambda::Runtime::from))
+        .set_memory_size(work.number("memory_mb"))
+        .set_timeout(work.number("timeout_seconds"))
+        .set_environment(environment)
+        .set_logging_config(logging)
+        .set_description(description(work));
+    let sent = request.send().await.map_err(failed("lambda:UpdateFunctionConfiguration", &function));
+    match sent {
+        Err(error) if guards && error.kind() == ErrorKind::Conflict => return Err(busy(error)),
+        sent => sent.map(drop)?,
+    }
+    ready(&work.session.read, &function, None).await
+}
+
+async fn upload(work: &Work<'_>) -> Result<()> {
+    let function = work.function();
+    let request = work.session.write.lambda().update_function_code().function_name(&function);
+    let request = match super::data::uploaded(work).await? {
+        Some((bucket, key)) => request.s3_bucket(bucket).s3_key(key),
+        None => request.zip_file(Blob::new(code(work)?)),
+    };
+    let sent = request.architectures(architecture(work)).send().await;
+    sent.map_err(failed("lambda:UpdateFunctionCode", &function))?;
+    ready(&work.session.read, &function, None).await
+}
+
+/// Reserved concurrency is of the function, with a call of its own.
+async fn reserve(work: &Work<'_>) -> Result<()> {
+    let Some(most) = work.field("max_instances").and_then(Value::as_i64) else { return Ok(()) };
+    let function = work.function();
+    let put = work.session.write.lambda().put_function_concurrency().function_name(&function);
+    let put = put.reserved_concurrent_executions(i32::try_from(most).unwrap_or(i32::MAX));
+    put.send().await.map_err(failed("lambda:PutFunctionConcurrency", &function))?;
+    Ok(())
+}
+
+/// Waits until a function, or a version of it, takes calls and further updates.
+pub(super) async fn ready(clients: &Clients, function: &str, version: Option<&str>) -> Result<()> {
+    until(|| async {
+        let asked = clients.lambda().get_function_configuration().function_name(function);
+        let asked = asked.set_qualifier(version.map(str::to_owned)).send().await;
+        let now = asked.map_err(failed("lambda:GetFunctionConfiguration", function))?;
+        let reason = now.state_reason().or(now.last_update_status_reason()).unwrap_or("no reason was given");
+        let failed = now.state() == Some(&lambda::State::Failed)
+            || now.last_update_status() == Some(&lambda::LastUpdateStatus::Failed);
+        if failed {
+            return Err(Error::handler(format!("Lambda could not make {function} ready: {reason}")));
+        }
+        let settled = now.last_update_status() != Some(&lambda::LastUpdateStatus::InProgress);
+        Ok(settled && now.state() != Some(&lambda::State::Pending))
+    })
+    .await
+}
+
+/// With all its versions, its alias and who may call it.
+pub(super) async fn delete(work: &Work<'_>) -> Result<()> {
+    let function = work.function();
+    let gone = work.session.write.lambda().delete_function().function_name(&function).send().await;
+    optional(gone.map_err(failed("lambda:DeleteFunction", &function)))?;
+    Ok(())
+}
+
+/// The binary that this deployment brings.
+pub(super) fn binary(work: &Work<'_>) -> String {
+    work.desired.artifact.as_ref().map(|a| a.binary.sha256.clone()).unwrap_or_default()
+}
+
+/// What the package's hash is to be.
+pub(super) fn code_sha256(work: &Work<'_>) -> String {
+    wanted::code_sha256(work.desired)
+}

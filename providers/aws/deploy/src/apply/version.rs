@@ -1,0 +1,169 @@
+//! Versions and the alias that traffic goes to.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_lambda::types as lambda;
+use xcloud_core::{Error, ErrorKind, Result};
+use xcloud_deploy::Desired;
+
+use super::function::{binary, code_sha256, ready};
+use super::{Work, until};
+use crate::client::Session;
+use crate::error::{failed, optional};
+use crate::label::{Label, app_digest};
+use crate::names::{ALIAS, Names};
+use crate::plan::Published;
+
+/// Publishes what the function is now.
+pub(super) async fn publish(work: &Work<'_>) -> Result<()> {
+    let function = work.function();
+    let label = label(work)?;
+    let mut made = one(work, &function, &label).await?;
+    // Lambda gives back the last version when nothing has changed since; if that one bears another number, the number is
+    // what is to change.
+    if Label::parse(made.1.as_deref().unwrap_or_default()).as_ref() != Some(&label) {
+        let update = work.session.write.lambda().update_function_configuration().function_name(&function);
+        let update = update.description(format!("{label} {}", work.memory.run)).send().await;
+        update.map_err(failed("lambda:UpdateFunctionConfiguration", &function))?;
+        ready(&work.session.read, &function, None).await?;
+        made = one(work, &function, &label).await?;
+    }
+    ready(&work.session.read, &function, Some(&made.0)).await
+}
+
+async fn one(work: &Work<'_>, function: &str, label: &Label) -> Result<(String, Option<String>)> {
+    let publish = work.session.write.lambda().publish_version().function_name(function);
+    let publish = publish.code_sha256(code_sha256(work)).description(label.to_string()).send().await;
+    let publish = publish.map_err(failed("lambda:PublishVersion", function))?;
+    let version =
+        publish.version.ok_or_else(|| Error::handler("Lambda published a version without a number"))?;
+    Ok((version, publish.description))
+}
+
+fn number(work: &Work<'_>) -> Result<u64> {
+    let number = work.text("version").and_then(|version| version.strip_prefix('v')?.parse().ok());
+    number.ok_or_else(|| Error::handler(format!("{} has no version in its plan", work.change.resource)))
+}
+
+fn label(work: &Work<'_>) -> Result<Label> {
+    Ok(Label { number: number(work)?, binary: binary(work), app: app_digest(work.desired, work.names) })
+}
+
+/// The versions that xcloud has published of a function, the newest first.
+pub(crate) async fn published(session: &Session, function: &str) -> Result<Vec<Published>> {
+    let listed = session.read.lambda().list_versions_by_function().function_name(function);
+    let listed = listed.into_paginator().items().send().try_collect().await;
+    let listed = listed.map_err(failed("lambda:ListVersionsByFunction", function))?;
+    let one = |config: &lambda::FunctionConfiguration| {
+        let label = Label::parse(config.description()?)?;
+        Some(Published { number: config.version()?.parse().ok()?, label })
+    };
+    let mut all: Vec<_> = listed.iter().filter_map(one).collect();
+    all.sort_by_key(|published| std::cmp::Reverse(published.number));
+    Ok(all)
+}
+
+/// Makes the alias, or lets it go to another version.
+pub(super) async fn alias(work: &Work<'_>) -> Result<()> {
+    let function = work.function();
+    let number = number(work)?;
+    let versions = published(work.session, &function).await?;
+    let version = versions.iter().find(|published| published.label.number == number);
+    let version =
+        version.ok_or_else(|| Error::unavailable(format!("{function} has no version v{number} yet")))?;
+    let version = version.number.to_string();
+    if work.creates() {
+        let create = work.session.write.lambda().create_alias().function_name(&function).name(ALIAS);
+        let create = create.function_version(&version).send().await;
+        if work.made(create.map_err(failed("lambda:CreateAlias", &function)))?.is_some() {
+            return Ok(());
+        }
+    }
+    move_alias(
+        work.session,
+        &function,
+        &version,
+        Some(lambda::AliasRoutingConfiguration::builder().build()),
+        None,
+    )
+    .await
+}
+
+/// Lets the alias go to a version; `routing` replaces the shares of others, an empty one clears them.
+pub(crate) async fn move_alias(
+    session: &Session,
+    function: &str,
+    version: &str,
+    routing: Option<lambda::AliasRoutingConfiguration>,
+    revision: Option<String>,
+) -> Result<()> {
+    // Without the map the service leaves the shares as they are.
+    let routing = routing.map(|routing| match routing.additional_version_weights() {
+        Some(_) => routing,
+        None => lambda::AliasRoutingConfiguration::builder()
+            .set_additional_version_weights(Some(Default::default()))
+            .build(),
+    });
+    let update = session.write.lambda().update_alias().function_name(function).name(ALIAS);
+    let update = update.function_version(version).set_routing_config(routing).set_revision_id(revision);
+    update.send().await.map_err(failed("lambda:UpdateAlias", function))?;
+    Ok(())
+}
+
+/// Keeps instances of the alias's version warm.
+pub(super) async fn warm(work: &Work<'_>) -> Result<()> {
+    let function = work.function();
+    let Some(instances) = work.number("instances") else { return Ok(()) };
+    if instances == 0 {
+        return delete_warm(work).await;
+    }
+    let put = work.session.write.lambda().put_provisioned_concurrency_config().function_name(&function);
+    let put = put.qualifier(ALIAS).provisioned_concurrent_executions(instances).send().await;
+    put.map_err(failed("lambda:PutProvisionedConcurrencyConfig", &function))?;
+    until(|| async {
+        let asked = work.session.read.lambda().get_provisioned_concurrency_config();
+        let asked = asked.function_name(&function).qualifier(ALIAS).send().await;
+        let asked = asked.map_err(failed("lambda:GetProvisionedConcurrencyConfig", &function))?;
+        match asked.status() {
+            Some(lambda::ProvisionedConcurrencyStatusEnum::Failed) => {
+                let reason = asked.status_reason().unwrap_or("no reason was given");
+                Err(Error::new(ErrorKind::Config, format!("{function} is not kept warm: {reason}")))
+            }
+            status => Ok(status == Some(&lambda::ProvisionedConcurrencyStatusEnum::Ready)),
+        }
+    })
+    .await
+}
+
+pub(super) async fn delete_warm(work: &Work<'_>) -> Result<()> {
+    let function = work.function();
+    let gone = work.session.write.lambda().delete_provisioned_concurrency_config();
+    let gone = gone.function_name(&function).qualifier(ALIAS).send().await;
+    optional(gone.map_err(failed("lambda:DeleteProvisionedConcurrencyConfig", &function)))?;
+    Ok(())
+}
+
+/// Removes versions beyond those that are kept; never one that has traffic.
+pub(crate) async fn prune(session: &Session, names: &Names, desired: &Desired, keep: u32) -> Result<()> {
+    for function in &desired.spec.functions {
+        let function = names.function(&function.name);
+        let versions = published(session, &function).await?;
+        if versions.len() <= keep as usize {
+            continue;
+        }
+        let asked = session.read.lambda().get_alias().function_name(&function).name(ALIAS).send().await;
+        let alias = asked.map_err(failed("lambda:GetAlias", &function))?;
+        let shares = alias.routing_config.and_then(|routing| routing.additional_version_weights);
+        let mut serving: BTreeSet<String> =
+            shares.into_iter().flatten().map(|(version, _)| version).collect();
+        serving.extend(alias.function_version);
+        for version in versions.iter().skip(keep as usize).map(|published| published.number.to_string()) {
+            if !serving.contains(&version) {
+                let gone = session.write.lambda().delete_function().function_name(&function);
+                let gone = gone.qualifier(&version).send().await;
+                optional(gone.map_err(failed("lambda:DeleteFunction", &function)))?;
+            }
+        }
+    }
+    Ok(())
+}

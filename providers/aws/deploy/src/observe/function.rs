@@ -1,0 +1,150 @@
+//! A function: its code and settings, its published versions, its alias.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_lambda::types::FunctionConfiguration;
+use serde_json::{Value, json};
+use xcloud_core::Result;
+use xcloud_deploy::{Resource, Secret};
+
+use super::{Look, PUBLISHED, foreign, found, ours, triggers};
+use crate::error::{failed, optional};
+use crate::label::Label;
+use crate::names::{ALIAS, POLICY};
+use crate::wanted::{Fields, SECRETS, id};
+
+/// Everything of a function: nothing, if nothing is there.
+pub(super) async fn observe(look: &Look<'_>, name: &str) -> Result<Vec<Resource>> {
+    let resource = look.names.function(name);
+    let asked = look.session.read.lambda().get_function().function_name(&resource).send();
+    let (role, there) = tokio::try_join!(roles(look, name), async {
+        optional(asked.await.map_err(failed("lambda:GetFunction", &resource)))
+    })?;
+    let mut all = role;
+    all.extend(log_group(look, name));
+    let Some(answer) = there else {
+        all.extend(triggers::schedule(look, name).await?);
+        return Ok(all);
+    };
+    let tags = answer.tags.unwrap_or_default();
+    if !ours(look.names, |key| tags.get(key).cloned()) {
+        return if look.wanted(name).is_some() {
+            Err(foreign(look.names, "function", &resource))
+        } else {
+            Ok(all)
+        };
+    }
+    let config = answer.configuration.unwrap_or_else(|| FunctionConfiguration::builder().build());
+    let mut fields = fields(look, name, &config);
+    let reserved = answer.concurrency.and_then(|c| c.reserved_concurrent_executions);
+    fields.extend(reserved.map(|n| ("max_instances".to_owned(), Value::from(n))));
+    fields.extend(config.revision_id.clone().map(|id| ("revision".to_owned(), Value::from(id))));
+    let label = config.description.as_deref().and_then(Label::parse);
+    fields.extend(label.map(|label| ("deployment".to_owned(), Value::from(label.version()))));
+    all.push(found("function", name, fields, vec![id("role", name), id("log-group", name)]));
+    if look.wanted(name).is_some() {
+        let (versions, alias) = tokio::try_join!(versions(look, name), alias(look, name))?;
+        all.extend(versions);
+        all.extend(alias);
+    }
+    all.extend(triggers::observe(look, name).await?);
+    Ok(all)
+}
+
+/// The roles by the stage's path.
+async fn roles(look: &Look<'_>, name: &str) -> Result<Vec<Resource>> {
+    let mut all = Vec::new();
+    let kinds = [("role", look.names.function(name)), ("schedule-role", look.names.schedule_role(name))];
+    for (kind, role) in kinds {
+        let Some(trust) = look.roles.get(&role) else { continue };
+        let mut fields = Fields::from([("trust".to_owned(), trust.clone())]);
+        // What a role says that nobody wants any more does not matter.
+        if look.wanted(name).is_some() {
+            let asked = look.session.read.iam().get_role_policy().role_name(&role).policy_name(POLICY).send();
+            let policy = optional(asked.await.map_err(failed("iam:GetRolePolicy", &role)))?;
+            let policy = policy.map(|policy| super::document(Some(&policy.policy_document)));
+            fields.extend(policy.map(|policy| ("policy".to_owned(), policy)));
+        }
+        all.push(found(kind, name, fields, Vec::new()));
+    }
+    Ok(all)
+}
+
+fn log_group(look: &Look<'_>, name: &str) -> Option<Resource> {
+    let group = look.names.log_group(&look.names.function(name));
+    let days = look.groups.get(&group)?;
+    let mut fields = Fields::new();
+    fields.extend(days.map(|days| ("retention_days".to_owned(), Value::from(days))));
+    // The role is how the rest is found again: it goes last.
+    Some(found("log-group", name, fields, vec![id("role", name)]))
+}
+
+/// What a configuration says, in the words of a plan.
+pub(crate) fn fields(look: &Look<'_>, name: &str, config: &FunctionConfiguration) -> Fields {
+    let text = |value: Option<&str>| Value::from(value.unwrap_or_default());
+    let arch = match config.architectures().first() {
+        Some(aws_sdk_lambda::types::Architecture::Arm64) => "arm64",
+        _ => "x86_64",
+    };
+    let log = config.logging_config().and_then(|log| log.log_format());
+    let mut all = Fields::from([
+        ("arch".to_owned(), arch.into()),
+        ("code_sha256".to_owned(), text(config.code_sha256())),
+        ("handler".to_owned(), text(config.handler())),
+        ("log_format".to_owned(), log.map_or("Text", |log| log.as_str()).into()),
+        ("role".to_owned(), text(config.role())),
+        ("runtime".to_owned(), config.runtime().map_or("", |runtime| runtime.as_str()).into()),
+    ]);
+    all.extend(config.memory_size().map(|n| ("memory_mb".to_owned(), Value::from(n))));
+    all.extend(config.timeout().map(|n| ("timeout_seconds".to_owned(), Value::from(n))));
+    let variables = config.environment().and_then(|env| env.variables());
+    let hidden = hidden(look, name, variables.and_then(|v| v.get(SECRETS)).map(String::as_str));
+    for (variable, value) in variables.into_iter().flatten() {
+        match hidden.contains(variable.as_str()) {
+            true => all.insert(format!("secrets.{variable}"), Secret::new(value).fingerprint()),
+            false => all.insert(format!("env.{variable}"), value.as_str().into()),
+        };
+    }
+    all
+}
+
+/// The variables that hold secrets: those that did when it was deployed, and those that are to.
+fn hidden(look: &Look<'_>, name: &str, known: Option<&str>) -> BTreeSet<String> {
+    let known = known.into_iter().flat_map(|known| known.split(',')).map(str::to_owned);
+    let wanted = look.desired.secrets.get(name).into_iter().flatten().map(|(variable, _)| variable.clone());
+    known.chain(wanted).collect()
+}
+
+/// The versions that xcloud has published.
+async fn versions(look: &Look<'_>, name: &str) -> Result<Vec<Resource>> {
+    let resource = look.names.function(name);
+    let listed = look.session.read.lambda().list_versions_by_function().function_name(&resource);
+    let listed = listed.into_paginator().items().send().try_collect().await;
+    let listed = listed.map_err(failed("lambda:ListVersionsByFunction", &resource))?;
+    let version = |config: &FunctionConfiguration| {
+        let label = Label::parse(config.description()?)?;
+        let number = config.version().filter(|number| *number != "$LATEST")?;
+        let mut fields = fields(look, name, config);
+        fields.insert("label".to_owned(), label.to_string().into());
+        fields.insert("created".to_owned(), config.last_modified().unwrap_or_default().into());
+        Some(found(&format!("{PUBLISHED}{name}"), number, fields, Vec::new()))
+    };
+    Ok(listed.iter().filter_map(version).collect())
+}
+
+async fn alias(look: &Look<'_>, name: &str) -> Result<Option<Resource>> {
+    let resource = look.names.function(name);
+    let asked = look.session.read.lambda().get_alias().function_name(&resource).name(ALIAS).send().await;
+    let Some(alias) = optional(asked.map_err(failed("lambda:GetAlias", &resource)))? else { return Ok(None) };
+    let mut fields = Fields::new();
+    fields.insert("published".to_owned(), alias.function_version.unwrap_or_default().into());
+    let weights = alias.routing_config.and_then(|routing| routing.additional_version_weights);
+    let weights: serde_json::Map<String, Value> =
+        weights.into_iter().flatten().map(|(version, weight)| (version, json!(weight))).collect();
+    if !weights.is_empty() {
+        fields.insert("weights".to_owned(), weights.into());
+    }
+    fields.extend(alias.revision_id.map(|id| ("revision".to_owned(), Value::from(id))));
+
+    Ok(Some(found("alias", name, fields, vec![id("function", name)])))
+}

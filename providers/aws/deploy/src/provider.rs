@@ -1,0 +1,146 @@
+//! The provider: its traits, in terms of AWS's services.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use serde_json::Value;
+use tokio::sync::OnceCell;
+use xcloud_core::spec::Spec;
+use xcloud_core::{Error, Result};
+use xcloud_deploy::{Artifact, Binary, Capability, Desired, Finding, Observed, Plan, Provider, Stage, Step};
+
+use crate::client::{Calls, Session};
+use crate::config::Config;
+use crate::names::Names;
+
+/// AWS: Lambda, and the services that call functions.
+#[derive(Debug)]
+pub struct Aws {
+    pub(crate) config: Config,
+    calls: Arc<Calls>,
+    session: OnceCell<Session>,
+    names: OnceLock<Names>,
+    memory: Memory,
+}
+
+/// What steps have to know of each other.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    /// This run's own word, which marks its guarded write.
+    pub(crate) run: String,
+    /// The revisions that the plan was made of, by function.
+    revisions: Mutex<HashMap<String, String>>,
+    /// Who rewrites a bucket's notifications: one at a time.
+    pub(crate) notifications: tokio::sync::Mutex<()>,
+}
+
+impl Memory {
+    fn new() -> Self {
+        use std::hash::{BuildHasher, RandomState};
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let run = format!("{:016x}", RandomState::new().hash_one(now));
+        Self { run, revisions: Mutex::default(), notifications: tokio::sync::Mutex::default() }
+    }
+
+    pub(crate) fn revision(&self, function: &str) -> Option<String> {
+        self.revisions.lock().unwrap_or_else(PoisonError::into_inner).get(function).cloned()
+    }
+
+    fn observed(&self, names: &Names, observed: &Observed) {
+        let mut all = self.revisions.lock().unwrap_or_else(PoisonError::into_inner);
+        all.clear();
+        for resource in &observed.resources {
+            let Some(name) = resource.id.strip_prefix("function/") else { continue };
+            let Some(revision) = resource.fields.get("revision").and_then(Value::as_str) else { continue };
+            all.insert(names.function(name), revision.to_owned());
+        }
+    }
+}
+
+impl Aws {
+    /// A provider for an account and a region; asks nobody before it is asked something.
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            calls: Arc::default(),
+            session: OnceCell::new(),
+            names: OnceLock::new(),
+            memory: Memory::new(),
+        }
+    }
+
+    /// Whom to ask, and what the stage's things are called there.
+    pub(crate) async fn session(&self, stage: &Stage) -> Result<(&Session, Names)> {
+        let session = self.session.get_or_try_init(|| Session::open(&self.config, &self.calls)).await?;
+        let names = session.names(stage).await?;
+        self.names.get_or_init(|| names.clone());
+        Ok((session, names))
+    }
+
+    /// The names as they were when something was observed.
+    fn known(&self, stage: &Stage) -> Names {
+        let known = self.names.get().cloned();
+        // Without an observation nothing is known of the account; a plan of it is good for looking at.
+        let known = known.unwrap_or_else(|| Names {
+            stage: stage.clone(),
+            account: "000000000000".to_owned(),
+            region: self.config.region.clone().unwrap_or_else(|| "us-east-1".to_owned()),
+            partition: "aws".to_owned(),
+            queues_at: None,
+        });
+        Names { stage: stage.clone(), ..known }
+    }
+}
+
+#[async_trait]
+impl Provider for Aws {
+    fn id(&self) -> &'static str {
+        "aws"
+    }
+
+    fn capability(&self) -> Capability {
+        crate::check::LIMITS.capability()
+    }
+
+    fn check(&self, stage: &Stage, spec: &Spec) -> Vec<Finding> {
+        crate::check::check(stage, spec)
+    }
+
+    fn package(&self, stage: &Stage, binary: &Binary, spec: &Spec) -> Result<Artifact> {
+        crate::package::package(stage, binary, spec)
+    }
+
+    async fn observe(&self, desired: &Desired) -> Result<Observed> {
+        let (session, names) = self.session(&desired.stage).await?;
+        let observed = crate::observe::observe(session, &names, desired).await?;
+        self.memory.observed(&names, &observed);
+        Ok(observed)
+    }
+
+    /// Observe first: names have the account and the region in them.
+    fn plan(&self, desired: &Desired, observed: &Observed) -> Plan {
+        crate::plan::plan(desired, observed, &self.known(&desired.stage))
+    }
+
+    async fn apply(&self, step: &Step<'_>) -> Result<()> {
+        let (session, names) = self.session(&step.desired.stage).await?;
+        crate::apply::apply(session, &names, &self.memory, step).await
+    }
+
+    /// Versions serve already when this is called; what is left is to remove the oldest.
+    async fn publish(&self, desired: &Desired) -> Result<()> {
+        let (session, names) = self.session(&desired.stage).await?;
+        let keep = self.config.keep_versions.unwrap_or(Config::KEEP_VERSIONS).max(1);
+        crate::apply::prune(session, &names, desired, keep).await
+    }
+
+    fn retries(&self, error: &Error) -> Option<Duration> {
+        crate::error::retries(error)
+    }
+
+    fn calls(&self) -> (u64, u64) {
+        self.calls.so_far()
+    }
+}
