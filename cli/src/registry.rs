@@ -171,10 +171,10 @@ pub(crate) fn open(name: &str, manifest: &Manifest) -> Result<Box<dyn Deployable
     #[cfg(feature = "local")]
     if name == "local" {
         let settings = xcloud_local_deploy::HostSettings {
-            idle_timeout_seconds: manifest.idle_timeout_seconds,
+            idle_timeout_seconds: manifest.local.idle_timeout_seconds,
             keep_versions: manifest.keep_versions,
         };
-        return Ok(Box::new(local(manifest.durability.as_deref())?.with(settings)));
+        return Ok(Box::new(local(manifest.local.durability.as_deref())?.with(settings)));
     }
     let message = format!(
         "xcloud cannot deploy to {name} yet: this version deploys to `local`, and `xcloud build -p {name}` makes the \

@@ -183,6 +183,18 @@ impl Error {
         self
     }
 
+    /// A fact that [`Error::with`] has added, the last of this name.
+    pub fn fact(&self, key: &str) -> Option<&str> {
+        self.inner.context.iter().rfind(|(known, _)| *known == key).map(|(_, value)| value.as_str())
+    }
+
+    /// Takes a fact out, for whoever shows it in a place of its own.
+    pub fn take(&mut self, key: &str) -> Option<String> {
+        let value = self.fact(key).map(str::to_owned);
+        self.inner.context.retain(|(known, _)| *known != key);
+        value
+    }
+
     /// Adds what caused it.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<BoxError>) -> Self {
@@ -266,5 +278,13 @@ mod tests {
         let error = Error::unavailable("stock did not answer").with("sku", "A-1").caused_by(source);
         assert_eq!(error.to_string(), "stock did not answer (sku: A-1): invalid digit found in string");
         assert_eq!(error.public_message(), "stock did not answer");
+    }
+
+    #[test]
+    fn a_fact_is_read_and_taken_out() {
+        let mut error = Error::conflict("no").with("step", "a").with("hint", "wait").with("step", "b");
+        assert_eq!((error.fact("step"), error.fact("sku")), (Some("b"), None));
+        assert_eq!(error.take("hint").as_deref(), Some("wait"));
+        assert_eq!((error.take("hint"), error.to_string().as_str()), (None, "no (step: a, step: b)"));
     }
 }

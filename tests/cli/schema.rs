@@ -23,7 +23,7 @@ fn read(path: &str) -> String {
 }
 
 /// A file that must be taken by both or refused by both.
-const GOOD: [&str; 10] = [
+const GOOD: [&str; 14] = [
     "[functions.http]\ncors = { origins = [\"https://a.example\"], credentials = true, max_age = \"1m\" }",
     "[build]\nfeatures = [\"a\"]\ntarget = \"x\"",
     "[functions.http]\nmemory = \"1GB\"\ntimeout = \"2m\"\nenv = { A = \"\" }\npublic = false",
@@ -34,8 +34,12 @@ const GOOD: [&str; 10] = [
     "[stages.prod]\nprotect = true\nfunctions.http.timeout = \"5s\"",
     "[budget]\nbinary = \"2.5MB\"\ninit = \"20ms\"",
     "[budget]\nbinary = \"900KB\"",
+    "[functions.http]\nsecrets = { A = \"env:A\", B = \"file:keys/b\" }",
+    "[functions.http.aws]\nrole = \"arn:aws:iam::123456789012:role/shop\"",
+    "[providers.aws]\nendpoints = { sqs = \"http://127.0.0.1:1\" }\n[stages.prod.providers.aws]\nprofile = \"p\"",
+    "[queues.placed]\nexisting = \"q\"\n[stages.prod.tables.t]\nexisting = \"arn:t\"",
 ];
-const BAD: [&str; 30] = [
+const BAD: [&str; 35] = [
     "[providers.local]\ndurability = \"never\"",
     "[providers.local]\nidle_timeout = \"5\"",
     "[functions.http]\ncors = { origin = [\"*\"] }",
@@ -66,6 +70,11 @@ const BAD: [&str; 30] = [
     "[stages.prod]\nprotect = 1",
     "[budget]\nbinary = \"2.5555MB\"",
     "[budget]\ninit = \"20s\"",
+    "[functions.http]\nsecrets = { A = \"value\" }",
+    "[functions.http]\nsecrets = { A = \"env:\" }",
+    "[functions.http.aws]\nrole = \"shop\"",
+    "[providers.aws]\nendpoints = \"x\"",
+    "[queues.placed]\nexists = \"q\"",
 ];
 
 /// Whether the reader takes a file: a wrong one exits 2, with a right one `status` finds nothing deployed.

@@ -14,7 +14,7 @@ use crate::registry::CLOUDS;
 /// One binary, and each provider's package around it.
 pub(super) async fn run(project: &Project, args: &Args, printer: &Printer) -> Result<Done> {
     let providers = project.providers(args, &CLOUDS)?;
-    let app = project.build(args, printer).await?;
+    let app = project.build(printer).await?;
     let mut artifacts = Vec::new();
     let mut text = String::new();
     for provider in providers {

@@ -20,7 +20,7 @@ pub(super) async fn run(
     let started = Instant::now();
     let provider = project.provider(args)?;
     let (desired, _, plan) =
-        plan::make(project, args, &*provider, (&options.from, options.delete_data), printer).await?;
+        plan::make(project, &*provider, (&options.from, options.delete_data), printer).await?;
     printer.note(printer.plan(&plan).trim_end());
     super::apply(&*provider, &plan, &desired, printer).await?;
     let status = provider.status(&project.stage).await?;

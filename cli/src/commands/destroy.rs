@@ -36,6 +36,9 @@ fn confirm(project: &Project, args: &Args) -> Result<()> {
         return Ok(());
     }
     let no = |why: &str| Err(Error::new(ErrorKind::Config, format!("nothing was destroyed: {why}")));
+    if project.manifest.protects(&project.stage.stage) {
+        return no(&format!("stage `{}` is protected; --yes says yes", project.stage.stage));
+    }
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return no("there is no terminal to ask on; --yes says yes");
     }

@@ -18,7 +18,7 @@ pub(super) async fn run(
     printer: &Printer,
 ) -> Result<Done> {
     let provider = project.provider(args)?;
-    let (_, _, plan) = make(project, args, &*provider, (&options.from, options.delete_data), printer).await?;
+    let (_, _, plan) = make(project, &*provider, (&options.from, options.delete_data), printer).await?;
     let mut done = Done::new(sentence(&plan), json!({ "plans": [data(&plan)] }), printer.plan(&plan));
     done.text.extend_from_slice(format!("{}\n", sentence(&plan)).as_bytes());
     if options.exit_code && !plan.is_empty() {
@@ -30,17 +30,25 @@ pub(super) async fn run(
 /// Builds (or takes what was built), packages, observes and compares.
 pub(super) async fn make(
     project: &Project,
-    args: &Args,
     provider: &dyn Deployable,
     (from, delete_data): (&args::From, bool),
     printer: &Printer,
 ) -> Result<(Desired, Observed, Plan)> {
-    let app = project.app(args, from, printer).await?;
-    for finding in provider.check(&project.stage, &app.spec) {
+    let app = project.app(from, printer).await?;
+    let secrets = project.secrets(&app)?;
+    for finding in provider.check(&project.stage, &app.extras.complete(&app.spec)) {
         printer.note(&format!("{} {}: {}", finding.provider, finding.function, finding.message));
     }
     let (artifact, _) = project.package(provider.id(), &app)?;
-    let desired = Desired { delete_data, ..Desired::new(project.stage.clone(), app.spec, Some(artifact)) };
+    let native = app.extras.native(provider.id());
+    let existing = app.extras.existing;
+    let desired = Desired {
+        delete_data,
+        secrets,
+        native,
+        existing,
+        ..Desired::new(project.stage.clone(), app.spec, Some(artifact))
+    };
     let observed = provider.observe(&desired).await?;
     let plan = provider.plan(&desired, &observed);
     Ok((desired, observed, plan))

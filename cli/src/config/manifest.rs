@@ -1,11 +1,19 @@
 //! The keys of xcloud.toml.
 
+mod existing;
+mod functions;
+mod providers;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
-use xcloud_core::cors::Cors;
-use xcloud_core::spec::Settings;
-use xcloud_core::{Error, Result};
+use xcloud_core::Result;
 
+pub(crate) use self::existing::Existing;
+pub(crate) use self::functions::{FunctionTable, Functions, Origin, ROLE, SECRET};
+use self::providers::Providers;
+pub(crate) use self::providers::{AwsTable, LocalTable};
 use super::toml::{Key, Source, Table};
 
 /// A project's file. Every key is optional but the name.
@@ -25,14 +33,13 @@ pub(crate) struct Manifest {
     pub stages: BTreeMap<String, (String, StageTable)>,
     /// What must not be exceeded.
     pub budget: Budget,
-    /// `providers.local.durability`: `process` or `fsync`.
-    pub durability: Option<String>,
-    /// Local: how long an instance may be idle.
-    pub idle_timeout_seconds: Option<u32>,
+    /// What the app uses and somebody else has made.
+    pub existing: Existing,
+    /// `[providers.aws]`
+    pub aws: AwsTable,
+    /// `[providers.local]`
+    pub local: LocalTable,
 }
-
-/// By function: where it is written, and what is set.
-pub(crate) type Functions = BTreeMap<String, (String, FunctionTable)>;
 
 /// `[build]`
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -56,17 +63,6 @@ pub(crate) struct Budget {
     pub binary: Option<u64>,
 }
 
-/// `[functions.<name>]`
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct FunctionTable {
-    /// What the function gets.
-    pub settings: Settings,
-    /// The most messages in one call.
-    pub batch: Option<u32>,
-    /// Who may read HTTP answers in a browser.
-    pub cors: Option<Cors>,
-}
-
 /// `[stages.<name>]`
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct StageTable {
@@ -74,6 +70,10 @@ pub(crate) struct StageTable {
     pub protect: bool,
     /// What differs.
     pub functions: Functions,
+    /// What else is there already.
+    pub existing: Existing,
+    /// What differs of the providers.
+    providers: Providers,
 }
 
 impl Manifest {
@@ -96,28 +96,34 @@ impl Manifest {
     fn of(file: &Table<'_>) -> Result<Self> {
         let project = file.table("project", project)?;
         let build = file.table("build", build)?.unwrap_or_default();
-        let functions = file.named("functions", |_, table| function(table))?;
-        let (durability, idle_timeout_seconds) = file.table("providers", providers)?.unwrap_or_default();
+        let functions = functions::read(file)?;
+        let existing = existing::read(file)?;
+        let Providers { aws, local } = providers::read(file)?;
         let stages = file.named("stages", |_, table| stage(table))?;
         let budget = file.table("budget", budget)?.unwrap_or_default();
         file.end()?;
         let (name, provider, keep_versions) = project.unwrap_or_default();
-        Ok(Self {
-            name,
-            provider,
-            keep_versions,
-            build,
-            functions,
-            stages,
-            budget,
-            durability,
-            idle_timeout_seconds,
-        })
+        Ok(Self { name, provider, keep_versions, build, functions, stages, budget, existing, aws, local })
+    }
+
+    /// With what a stage says of the providers.
+    #[must_use]
+    pub(crate) fn at(mut self, stage: &str) -> Self {
+        if let Some((_, StageTable { providers: Providers { aws, local }, .. })) = self.stages.get(stage) {
+            self.aws.over(aws);
+            self.local.over(local);
+        }
+        self
+    }
+
+    /// Whether nothing is deleted in a stage without `--yes`.
+    pub(crate) fn protects(&self, stage: &str) -> bool {
+        self.stages.get(stage).is_some_and(|(_, stage)| stage.protect)
     }
 }
 
 /// What memory may be, in words.
-pub(super) const MEMORY: &str = "a size like \"256MB\" or \"1GB\"";
+pub(crate) const MEMORY: &str = "a size like \"256MB\" or \"1GB\"";
 /// What a timeout may be, in words.
 pub(super) const TIME: &str = "a time like \"15s\" or \"2m\"";
 /// What a short time may be, in words.
@@ -150,60 +156,13 @@ fn build(table: &Table<'_>) -> Result<Build> {
     })
 }
 
-fn function(table: &Table<'_>) -> Result<FunctionTable> {
-    let settings = Settings {
-        memory_mb: table.parsed("memory", MEMORY, megabytes)?,
-        timeout_seconds: table.parsed("timeout", TIME, seconds)?,
-        concurrency: table.number("concurrency", 1)?,
-        min_instances: table.number("min_instances", 0)?,
-        max_instances: table.number("max_instances", 1)?,
-        public: table.flag("public")?,
-        max_attempts: table.number("max_attempts", 1)?,
-        env: table.map("env")?,
-    };
-    Ok(FunctionTable { settings, batch: table.number("batch", 1)?, cors: table.table("cors", cors)? })
-}
-
-fn cors(table: &Table<'_>) -> Result<Cors> {
-    let usual = Cors::default();
-    let list = |name, usual| Ok::<_, Error>(table.list(name)?.unwrap_or(usual));
-    let cors = Cors {
-        origins: list("origins", usual.origins)?,
-        methods: list("methods", usual.methods)?,
-        headers: list("headers", usual.headers)?,
-        expose: list("expose", usual.expose)?,
-        credentials: table.flag("credentials")?.unwrap_or(usual.credentials),
-        max_age: table.parsed("max_age", TIME, seconds)?.unwrap_or(usual.max_age),
-    };
-    table.sound(|| cors.check())?;
-    Ok(cors)
-}
-
 fn stage(table: &Table<'_>) -> Result<StageTable> {
-    let protect = table.flag("protect")?.unwrap_or(false);
-    Ok(StageTable { protect, functions: table.named("functions", |_, table| function(table))? })
-}
-
-/// `providers.local`: durability, and seconds that an instance may be idle.
-type Local = (Option<String>, Option<u32>);
-
-/// What the providers' deployments will read; checked now, so that a typing error does not wait for them.
-fn providers(table: &Table<'_>) -> Result<Local> {
-    table.table("aws", |t| texts(t, &["region", "profile", "endpoint"]))?;
-    table.table("azure", |t| texts(t, &["subscription", "resource_group", "location", "endpoint"]))?;
-    table.table("gcp", |t| texts(t, &["project", "region", "endpoint"]))?;
-    table.table("alibaba", |t| texts(t, &["region", "endpoint"]))?;
-    Ok(table.table("local", local)?.unwrap_or_default())
-}
-
-fn local(table: &Table<'_>) -> Result<Local> {
-    let known = |text: &str| ["process", "fsync"].contains(&text).then(|| text.to_owned());
-    let durability = table.parsed("durability", "\"process\" or \"fsync\"", known)?;
-    Ok((durability, table.parsed("idle_timeout", TIME, seconds)?))
-}
-
-fn texts(table: &Table<'_>, keys: &[&'static str]) -> Result<()> {
-    keys.iter().try_for_each(|key| table.text(key).map(drop))
+    Ok(StageTable {
+        protect: table.flag("protect")?.unwrap_or(false),
+        functions: functions::read(table)?,
+        existing: existing::read(table)?,
+        providers: providers::read(table)?,
+    })
 }
 
 fn budget(table: &Table<'_>) -> Result<Budget> {
@@ -241,79 +200,4 @@ fn seconds(text: &str) -> Option<u32> {
         None => (text.strip_suffix('m')?, 60),
     };
     number.parse::<u32>().ok()?.checked_mul(factor).filter(|s| *s > 0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(text: &str) -> Result<Manifest> {
-        Manifest::read(&Source::of(text))
-    }
-
-    #[test]
-    fn a_whole_file_is_read() {
-        let manifest = read(
-            "[project]\nname = \"shop\"\nedition = \"1\"\n[build]\nfeatures = [\"a\"]\n[functions.http]\nmemory = \"1GB\"\n\
-             timeout = \"2m\"\npublic = true\nenv = { LOG = \"info\" }\n[providers.aws]\nregion = \"eu-west-1\"\n\
-             [stages.prod]\nprotect = true\nfunctions.http.min_instances = 1\n[budget]\nbinary = \"4MB\"\ninit = \"20ms\"\n",
-        )
-        .unwrap();
-        let settings = &manifest.functions["http"].1.settings;
-        assert_eq!((settings.memory_mb, settings.timeout_seconds), (Some(1024), Some(120)));
-        let prod = &manifest.stages["prod"].1;
-        assert!(prod.protect && prod.functions["http"].1.settings.min_instances == Some(1));
-    }
-
-    #[test]
-    fn sizes_of_files_are_decimal() {
-        for (text, wanted) in [
-            ("4MB", Some(4_000_000)),
-            ("2.5MB", Some(2_500_000)),
-            ("900KB", Some(900_000)),
-            ("0.25KB", Some(250)),
-            ("0MB", None),
-            ("1.2345MB", None),
-            (".5MB", None),
-            ("-1MB", None),
-            ("4", None),
-            ("99999999999999999999MB", None),
-            ("18446744073709551MB", None),
-        ] {
-            assert_eq!(bytes(text), wanted, "{text}");
-        }
-    }
-
-    #[test]
-    fn errors_say_file_line_key_and_the_nearest_key() {
-        for (text, parts) in [
-            ("[project]\nnmae = \"x\"\n", &["xcloud.toml:2:", "`project.nmae`", "did you mean `name`"][..]),
-            (
-                "[project]\nname = \"x\"\n[functions.http]\ntimout = \"1s\"\n",
-                &["xcloud.toml:4:", "`functions.http.timout`", "`timeout`"],
-            ),
-            (
-                "[functions.http]\n\ncors = { max_age = \"5m\" }\n",
-                &["xcloud.toml:3:", "`functions.http.cors`", "`origins`"],
-            ),
-            ("[functions.http]\nmemory = 256\n", &["xcloud.toml:2:", "`functions.http.memory`", "256MB"]),
-            (
-                "[functions.http]\nconcurrency = 0\n",
-                &["xcloud.toml:2:", "`functions.http.concurrency`", "from 1"],
-            ),
-            (
-                "[stages.prod]\nfunctions.http.publik = true\n",
-                &["`stages.prod.functions.http.publik`", "`public`"],
-            ),
-            ("[project\n", &["xcloud.toml:1:"]),
-            ("[project]\nname = \"Shop 1\"\n", &["xcloud.toml:2:", "lower-case"]),
-            ("[providers.gcp]\nprojekt = \"p\"\n", &["xcloud.toml:2:", "`project`"]),
-            ("zzz = 1\n", &["unknown key `zzz` (known: project"]),
-        ] {
-            let error = read(text).unwrap_err();
-            for part in parts {
-                assert!(error.message().contains(part), "{text:?}: {error}");
-            }
-        }
-    }
 }

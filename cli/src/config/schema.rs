@@ -31,6 +31,15 @@ const MEANINGS: &[(&str, &str)] = &[
     ("functions.*.public", "Whether anyone may call it over HTTP; private when absent."),
     ("functions.*.max_attempts", "How often a message is delivered before it is put aside."),
     ("functions.*.env", "Environment variables. Not for secrets: plans show them."),
+    (
+        "functions.*.secrets",
+        "Environment variables that nobody may see: where each value is when it is deployed. No plan, log or status shows it.",
+    ),
+    ("functions.*.aws", "What only AWS understands."),
+    (
+        "functions.*.aws.role",
+        "The role that the function runs with; without it xcloud makes one with the least rights.",
+    ),
     ("functions.*.batch", "The most messages in one call; an upper bound, see `xcloud check`."),
     (
         "functions.*.cors",
@@ -47,21 +56,49 @@ const MEANINGS: &[(&str, &str)] = &[
     ("providers.aws.region", "The region."),
     ("providers.aws.profile", "The profile of the AWS configuration files."),
     ("providers.aws.endpoint", "Another address of the API: an emulator."),
+    ("providers.aws.endpoints", "By service: another address of its API."),
     ("providers.azure", "Azure."),
     ("providers.azure.subscription", "The subscription's id."),
     ("providers.azure.resource_group", "The resource group."),
     ("providers.azure.location", "The region."),
     ("providers.azure.endpoint", "Another address of the API: an emulator."),
+    ("providers.azure.endpoints", "By service: another address of its API."),
     ("providers.gcp", "Google Cloud."),
     ("providers.gcp.project", "The project's id."),
     ("providers.gcp.region", "The region."),
     ("providers.gcp.endpoint", "Another address of the API: an emulator."),
+    ("providers.gcp.endpoints", "By service: another address of its API."),
     ("providers.alibaba", "Alibaba Cloud."),
     ("providers.alibaba.region", "The region."),
     ("providers.alibaba.endpoint", "Another address of the API: an emulator."),
+    ("providers.alibaba.endpoints", "By service: another address of its API."),
     ("providers.local", "This machine."),
     ("providers.local.idle_timeout", "How long an instance may be idle before it ends."),
     ("providers.local.durability", "What a stored message survives: the host's death, or power loss too."),
+    ("queues", "By queue: what is to be known of it."),
+    ("queues.*", "A queue."),
+    (
+        "queues.*.existing",
+        "The name or ARN of one that somebody else has made: it is used, never changed or deleted.",
+    ),
+    ("buckets", "By bucket: what is to be known of it."),
+    ("buckets.*", "A bucket."),
+    (
+        "buckets.*.existing",
+        "The name or ARN of one that somebody else has made: it is used, never changed or deleted.",
+    ),
+    ("tables", "By table: what is to be known of it."),
+    ("tables.*", "A table."),
+    (
+        "tables.*.existing",
+        "The name or ARN of one that somebody else has made: it is used, never changed or deleted.",
+    ),
+    ("topics", "By topic: what is to be known of it."),
+    ("topics.*", "A topic."),
+    (
+        "topics.*.existing",
+        "The name or ARN of one that somebody else has made: it is used, never changed or deleted.",
+    ),
     ("stages", "By stage: what differs there."),
     ("stages.*", "A stage."),
     ("stages.*.protect", "Nothing is deleted there without --yes."),
@@ -71,7 +108,14 @@ const MEANINGS: &[(&str, &str)] = &[
 ];
 
 /// Where a key's path repeats another table, its meanings are there.
-const SAME_AS: &[(&str, &str)] = &[("stages.*.functions", "functions")];
+const SAME_AS: &[(&str, &str)] = &[
+    ("stages.*.functions", "functions"),
+    ("stages.*.providers", "providers"),
+    ("stages.*.queues", "queues"),
+    ("stages.*.buckets", "buckets"),
+    ("stages.*.tables", "tables"),
+    ("stages.*.topics", "topics"),
+];
 
 /// The forms that have a pattern, by the words of their error message.
 const PATTERNS: &[(&str, &str)] = &[
@@ -79,6 +123,8 @@ const PATTERNS: &[(&str, &str)] = &[
     (super::manifest::MEMORY, "^0*[1-9][0-9]*(MB|GB)$"),
     (super::manifest::TIME, "^0*[1-9][0-9]*(s|m)$"),
     (super::manifest::MILLISECONDS, "^[0-9]+ms$"),
+    (super::manifest::SECRET, "^(env|file):.+$"),
+    (super::manifest::ROLE, "^arn:.*:role/"),
     (super::manifest::FILE_SIZE, "^[0-9]+(\\.[0-9]{1,3})?(KB|MB)$"),
 ];
 
@@ -118,6 +164,7 @@ fn value(kind: &Kind, path: &str, unused: &mut BTreeSet<&str>) -> Result<Value> 
         Kind::Flag => json!({ "type": "boolean" }),
         Kind::Number(least) => json!({ "type": "integer", "minimum": least, "maximum": u32::MAX }),
         Kind::Texts => json!({ "type": "array", "items": { "type": "string" } }),
+        Kind::Forms(words) => json!({ "type": "object", "additionalProperties": form(words) }),
         Kind::Map => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
         Kind::Table(keys) => table(keys, path, unused)?,
         Kind::Named(keys) => {

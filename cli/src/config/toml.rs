@@ -95,10 +95,23 @@ pub(crate) enum Kind {
     Texts,
     /// Names and texts.
     Map,
+    /// Names, and texts in a form, in the words of its error message.
+    Forms(String),
     /// A table with these keys.
     Table(Vec<Key>),
     /// Tables with these keys, each under a name of the user's.
     Named(Vec<Key>),
+}
+
+/// A value, and where the file has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Placed<T> {
+    /// File and line.
+    pub place: String,
+    /// The dotted key.
+    pub key: String,
+    /// What it is.
+    pub value: T,
 }
 
 /// A table of the file. Keys that nobody asked for are errors: see [`Table::end`].
@@ -142,6 +155,10 @@ impl Table<'_> {
             asked.push(Key { name, kind });
         }
         self.table.get(name)
+    }
+
+    fn place(&self, at: &Range<usize>) -> String {
+        format!("{}:{}", self.source.path.display(), self.source.line(at))
     }
 
     fn wrong(&self, name: &str, at: &Range<usize>, wanted: &str) -> Error {
@@ -213,7 +230,7 @@ impl Table<'_> {
         for (key, value) in table {
             let key_name = key.get_ref().as_ref();
             let inner = outer.inside(key_name, value, |inner| read(key_name, inner))?;
-            let place = format!("{}:{}", self.source.path.display(), self.source.line(&key.span()));
+            let place = self.place(&key.span());
             found.insert(key_name.to_owned(), (place, inner));
         }
         Ok(found)
@@ -307,6 +324,36 @@ impl Table<'_> {
             return Ok(());
         }
         check().map_err(|why| self.source.error(&self.at, &format!("`{}`: {why}", self.path)))
+    }
+
+    /// Names, and texts in a form of their own. What is wrong is named and not repeated: it may be a secret that was
+    /// written where a reference belongs.
+    ///
+    /// # Errors
+    /// When a text is not `wanted`.
+    pub(crate) fn forms<T>(
+        &self,
+        name: &'static str,
+        wanted: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<BTreeMap<String, Placed<T>>>> {
+        let Some(value) = self.value(name, Kind::Forms(wanted.to_owned())) else { return Ok(None) };
+        let DeValue::Table(table) = value.get_ref() else {
+            return Err(self.wrong(name, &value.span(), "a table of texts"));
+        };
+        let mut found = BTreeMap::new();
+        for (key, value) in table {
+            let key: &str = key.get_ref().as_ref();
+            let path = format!("{name}.{key}");
+            let parsed = match value.get_ref() {
+                DeValue::String(text) => parse(text),
+                _ => None,
+            };
+            let parsed = parsed.ok_or_else(|| self.wrong(&path, &value.span(), wanted))?;
+            let placed = Placed { place: self.place(&value.span()), key: self.key(&path), value: parsed };
+            found.insert(key.to_owned(), placed);
+        }
+        Ok(Some(found))
     }
 
     /// Names and texts.

@@ -64,6 +64,9 @@ pub struct Desired {
     pub secrets: Secrets,
     /// By function: what its `[functions.<name>.<provider>]` says, such as a role that someone else made.
     pub native: BTreeMap<String, BTreeMap<String, String>>,
+    /// By resource, `queue/order-placed`: the provider's name or ARN of one that somebody else has made. It is used, and
+    /// never made, changed or deleted.
+    pub existing: BTreeMap<String, String>,
     /// Whether a new version is published and gets no traffic.
     pub no_traffic: bool,
 }
@@ -78,6 +81,7 @@ impl Desired {
             delete_data: false,
             secrets: Secrets::new(),
             native: BTreeMap::new(),
+            existing: BTreeMap::new(),
             no_traffic: false,
         }
     }
