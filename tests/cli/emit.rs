@@ -95,9 +95,57 @@ fn as_every_cloud_what_is_emitted_reaches_its_handler() {
         logged(&mut dev, "hear", &format!("news by {cloud}"));
         logged(&mut dev, "work", &format!("thing by {cloud}"));
         logged(&mut dev, "notice", &format!("event Paid with {cloud}"));
+        made_up(&mut dev, &directory, cloud);
         let (code, events) = dev.interrupt();
         assert_eq!(code, Some(0), "{cloud}: {events:#?}");
         over_its_wire(cloud, &events);
+    }
+}
+
+/// `invoke --example` of each kind is shown as that cloud's event, sent over its wire, and answered.
+fn made_up(dev: &mut Dev, directory: &Path, cloud: &str) {
+    let row = format!(r#"{{"by":"{cloud}, made up"}}"#);
+    let by = format!("by {cloud}, made up");
+    let kinds = [
+        ("object", "made-up.png", "see", "object made-up.png in ".to_owned()),
+        ("schedule", "", "sweep", "tick, on time".to_owned()),
+        ("change", &row, "audit", format!("change of example by Some(\\\"{cloud}, made up")),
+        ("topic", &row, "hear", format!("news {by}")),
+        ("queue", &row, "work", format!("thing {by}")),
+        ("event", &row, "notice", format!("event dev.xcloud.example with {cloud}, made up")),
+    ];
+    let marks = marks(cloud);
+    for ((kind, data, function, text), mark) in kinds.into_iter().zip(marks) {
+        let place = directory.display().to_string();
+        let arguments = ["-C", &place, "invoke", "--example", kind, "--as", cloud, "-d", data, "-o", "json"];
+        let output = crate::xcloud(directory, &arguments);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let answer: Value = serde_json::from_slice(&output.stdout).expect("one object");
+        assert!(
+            output.status.success() && answer["data"]["status"] == 200,
+            "{cloud} {kind}: {answer} {stderr}"
+        );
+        assert!(stderr.contains(mark), "{cloud} {kind}: {mark} is not in {stderr}");
+        logged(dev, function, &text);
+    }
+}
+
+/// What only this cloud's events of each kind have: object, tick, row, topic's message, queue's message, any other.
+fn marks(cloud: &str) -> [&'static str; 6] {
+    match cloud {
+        "aws" => ["aws:s3", "Scheduled", "aws:dynamodb", "aws:sns", "aws:sqs", "detail-type"],
+        "azure" => [
+            "Microsoft.Storage.Blob",
+            "ScheduleStatus",
+            "\"Data\"",
+            "ApplicationProperties",
+            "DequeueCount",
+            "dev.xcloud.example",
+        ],
+        "gcp" => {
+            ["storage.object", "scheduler", "firestore", "fixture-dev-news", "\"subscription\"", "ce-type"]
+        }
+        _ => ["oss", "triggerTime", "x-fc-", "TopicOwner", "mns:Queue:SendMessage", "dev.xcloud.example"],
     }
 }
 
