@@ -14,7 +14,7 @@ mod deployment;
 pub(crate) mod embedded;
 mod events;
 pub(crate) mod follow;
-mod front;
+pub(crate) mod front;
 mod leftovers;
 mod limits;
 mod logs;
