@@ -54,9 +54,11 @@ fn text(findings: &[Finding]) -> String {
 }
 
 #[cfg(test)]
+#[cfg(all(feature = "aws", feature = "azure", feature = "gcp", feature = "alibaba"))]
 mod limits;
 
 #[cfg(test)]
+#[cfg(all(feature = "aws", feature = "azure", feature = "gcp", feature = "alibaba"))]
 mod tests {
     use super::limits::golden;
     use super::*;

@@ -13,7 +13,6 @@ pub(super) fn golden(path: &str, found: &str) {
 }
 
 /// The table of limits, for people: docs/limits.md is what the rooms say.
-#[cfg(all(feature = "aws", feature = "azure", feature = "gcp", feature = "alibaba"))]
 #[test]
 fn the_page_of_limits_is_what_the_rooms_say() {
     let clouds: [Limits; 4] = [
