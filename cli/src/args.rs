@@ -217,14 +217,14 @@ pub(crate) struct Invoke {
     /// The function: `http`, or an event function's name
     #[arg(required_unless_present = "example")]
     pub function: Option<String>,
-    /// Make the call up: a request of the first route, a message, an event; -d, --path and the others change it
+    /// Make the call up, for the first function of this kind: -d, --path and the others change it
     #[arg(long, value_name = "KIND")]
     pub example: Option<Example>,
     #[cfg(feature = "local")]
     /// Show the example as this cloud's event; sent where `xcloud dev --as` runs, printed elsewhere
     #[arg(long = "as", value_name = "CLOUD", requires = "example")]
     pub cloud: Option<String>,
-    /// The body or message: text, @file, or - for standard input
+    /// The body or message, or the CloudEvent for other kinds: text, @file, or - for standard input
     #[arg(short, long, value_name = "DATA")]
     pub data: Option<String>,
     /// HTTP method; POST with data, else GET
@@ -241,11 +241,22 @@ pub(crate) struct Invoke {
 /// What an example is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Example {
-    /// A request.
+    /// A request of the first route
     Http,
-    /// A message of a queue.
+    /// A message of a queue
     Queue,
-    /// Any other event.
+    /// An object was put into a bucket; -d is its key
+    Object,
+    /// A schedule fires
+    #[value(alias = "tick")]
+    Schedule,
+    /// A row was written; -d is the row
+    Change,
+    /// A message of a topic
+    Topic,
+    /// Any CloudEvent; -d is its data
+    Event,
+    /// Any other event
     Raw,
 }
 
@@ -255,6 +266,11 @@ impl Example {
         match self {
             Self::Http => "http",
             Self::Queue => "queue",
+            Self::Object => "object",
+            Self::Schedule => "schedule",
+            Self::Change => "change",
+            Self::Topic => "topic",
+            Self::Event => "event",
             Self::Raw => "raw",
         }
     }

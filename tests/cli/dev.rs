@@ -62,7 +62,7 @@ impl Dev {
     }
 
     /// An event that may have come already: lines come through a pipe, calls do not.
-    fn ever(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn ever(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         match self.seen.iter().find(|event| wanted(event)) {
             Some(event) => event.clone(),
             None => self.wait(what, wanted),

@@ -58,6 +58,28 @@ fn doctor_says_how_to_get_what_is_missing_and_exits_1() {
 }
 
 #[test]
+fn doctor_looks_at_the_port_that_the_next_app_gets() {
+    let home = scratch("doctor-port");
+    let port = |first: &str| {
+        let mut command = Command::new(program());
+        command.env("XCLOUD_HOME", &home).env("XCLOUD_FIRST_PORT", first).current_dir(&home);
+        let output = command.args(["doctor", "-o", "json"]).output().expect("it starts");
+        let object: Value = serde_json::from_slice(&output.stdout).expect("one object");
+        let checks = object["data"]["checks"].as_array().expect("a list");
+        checks.iter().find(|check| check["name"] == "port").expect("the port is looked at").clone()
+    };
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let first = listener.local_addr().expect("an address").port().to_string();
+    let taken = port(&first);
+    let found = taken["found"].as_str().expect("text");
+    assert!(taken["state"] == "warning" && found.starts_with(&format!("{first} is taken by ")), "{taken}");
+    drop(listener);
+    assert_eq!(port(&first)["found"], format!("{first} is free"));
+    let wrong = port("eighty");
+    assert!(wrong["state"] == "missing" && wrong["found"].to_string().contains("eighty"), "{wrong}");
+}
+
+#[test]
 fn completions_know_every_verb_and_a_shell_can_read_them() {
     let home = scratch("completions");
     let help = String::from_utf8_lossy(&xcloud(&home, &["--help"]).stdout).into_owned();

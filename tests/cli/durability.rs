@@ -1,6 +1,7 @@
 //! What was acknowledged is not lost: the local host killed at random.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -13,6 +14,8 @@ use crate::scratch;
 
 const MESSAGES: usize = 10_000;
 const KILLS: usize = 10;
+/// Of the run that kills while messages are delivered only.
+const DELIVERY_KILLS: usize = 5;
 const SENDERS: usize = 8;
 
 /// Numbers that are the same for the same seed (xorshift).
@@ -59,11 +62,52 @@ impl Sending {
     }
 }
 
+/// Says where the host is killed.
+fn seed() -> u64 {
+    std::env::var("XCLOUD_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(20_261_125)
+}
+
+/// Kills the host somewhere in the next millisecond or five, that is between any two instructions; the next command
+/// brings it back.
+fn strike(app: &Deployed, random: &mut Random) {
+    std::thread::sleep(Duration::from_micros(random.below(5000)));
+    kill(&host(&app.home));
+    app.run(&["status"]);
+}
+
+/// Waits until each of these was handled, and says how often each message was.
+fn all_handled(app: &Deployed, record: &Path, ids: &BTreeSet<String>) -> BTreeMap<String, usize> {
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        let seen = handled(record);
+        let lost = ids.iter().filter(|id| !seen.contains_key(*id)).count();
+        if lost == 0 {
+            return seen;
+        }
+        assert!(
+            Instant::now() < end,
+            "{lost} acknowledged messages were not handled: {:?}",
+            app.counts("recorded")
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Waits until nothing is left in the queue.
+fn emptied(app: &Deployed) {
+    let end = Instant::now() + Duration::from_secs(30);
+    while app.counts("recorded") != (0, 0) {
+        assert!(Instant::now() < end, "the queue is not empty: {:?}", app.counts("recorded"));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// The acceptance run of issue 3: 10,000 messages, the host killed ten times at random, none lost.
 #[test]
 fn every_acknowledged_message_is_handled_though_the_host_is_killed_ten_times() {
-    let seed = std::env::var("XCLOUD_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(20_261_125);
+    let seed = seed();
     println!("seed {seed} (XCLOUD_SEED sets it)");
+    let mut random = Random(seed);
     let record = scratch("killed-record").join("handled");
     let app = Deployed::new("killed-often", &record_toml(&record));
     let sending = Arc::new(Sending {
@@ -86,7 +130,6 @@ fn every_acknowledged_message_is_handled_though_the_host_is_killed_ten_times() {
             });
         })
     };
-    let mut random = Random(seed);
     let started = Instant::now();
     for kills in 0..KILLS {
         // Somewhere in the next tenth of the messages, and then somewhere between two instructions.
@@ -99,26 +142,11 @@ fn every_acknowledged_message_is_handled_though_the_host_is_killed_ten_times() {
             );
             std::thread::sleep(Duration::from_millis(1));
         }
-        std::thread::sleep(Duration::from_micros(random.below(5000)));
-        kill(&host(&app.home));
-        app.run(&["status"]);
+        strike(&app, &mut random);
     }
     client.join().expect("the client ends");
     let acknowledged = sending.acknowledged.lock().expect("no sender panics").clone();
-    let end = Instant::now() + Duration::from_secs(60);
-    let seen = loop {
-        let seen = handled(&record);
-        let lost = acknowledged.iter().filter(|id| !seen.contains_key(*id)).count();
-        if lost == 0 {
-            break seen;
-        }
-        assert!(
-            Instant::now() < end,
-            "{lost} acknowledged messages were not handled: {:?}",
-            app.counts("recorded")
-        );
-        std::thread::sleep(Duration::from_millis(100));
-    };
+    let seen = all_handled(&app, &record, &acknowledged);
     let total: usize = seen.values().sum();
     println!(
         "sent {MESSAGES} messages in {} attempts, acknowledged {}, handled {}, duplicates {}, kills {KILLS}, {:.1} s",
@@ -129,9 +157,58 @@ fn every_acknowledged_message_is_handled_though_the_host_is_killed_ten_times() {
         started.elapsed().as_secs_f64()
     );
     assert_eq!((acknowledged.len(), seen.len()), (MESSAGES, MESSAGES));
-    let end = Instant::now() + Duration::from_secs(30);
-    while app.counts("recorded") != (0, 0) {
-        assert!(Instant::now() < end, "the queue is not empty: {:?}", app.counts("recorded"));
-        std::thread::sleep(Duration::from_millis(50));
+    emptied(&app);
+}
+
+/// 10,000 messages wait when delivery begins; the host is killed five times while they are handed out.
+#[test]
+fn every_queued_message_is_handled_though_the_host_is_killed_five_times_while_it_delivers() {
+    let seed = seed();
+    println!("seed {seed} (XCLOUD_SEED sets it)");
+    let mut random = Random(seed);
+    let directory = scratch("delivered-record");
+    let (record, gate) = (directory.join("handled"), directory.join("gate"));
+    let app = Deployed::new(
+        "killed-delivering",
+        &format!("[functions.record]\nenv = {{ FIXTURE_RECORD = {record:?}, FIXTURE_GATE = {gate:?} }}\n"),
+    );
+    let ids: BTreeSet<String> = (0..MESSAGES).map(|number| format!("m-{number}")).collect();
+    queue_all(&app, &ids);
+    assert_eq!((app.counts("recorded"), handled(&record).len()), ((MESSAGES as u64, 0), 0));
+    std::fs::write(&gate, "").expect("the temporary directory can be written");
+    let (started, mut struck) = (Instant::now(), Vec::new());
+    for kills in 0..DELIVERY_KILLS {
+        let share = MESSAGES / (DELIVERY_KILLS + 1);
+        let at = share * kills + random.below(share as u64) as usize;
+        while handled(&record).len() < at {
+            assert!(started.elapsed() < Duration::from_secs(120), "delivery stands still before {at}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        strike(&app, &mut random);
+        struck.push(handled(&record).len());
     }
+    assert!(struck.iter().all(|seen| *seen < MESSAGES), "killed when all was over: {struck:?}");
+    let seen = all_handled(&app, &record, &ids);
+    let total: usize = seen.values().sum();
+    println!(
+        "queued {MESSAGES} messages, handled {}, duplicates {}, {DELIVERY_KILLS} kills after {struck:?}, {:.1} s",
+        seen.len(),
+        total - seen.len(),
+        started.elapsed().as_secs_f64()
+    );
+    assert_eq!(seen.len(), MESSAGES);
+    emptied(&app);
+}
+
+/// Sends in hundreds; each message makes its batch take a moment, so that there is a delivery to be killed in.
+fn queue_all(app: &Deployed, ids: &BTreeSet<String>) {
+    let queue = app.queue("killed-delivering", "recorded");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let ids: Vec<_> = ids.iter().collect();
+    runtime.block_on(async {
+        for some in ids.chunks(100) {
+            let messages = some.iter().map(|id| message(id, "pause")).collect();
+            queue.send(messages).await.expect("nobody kills the host yet");
+        }
+    });
 }

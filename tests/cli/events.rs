@@ -84,6 +84,53 @@ fn each_kind_of_event_reaches_its_handler() {
     }
 }
 
+/// Made-up events are handed over at once, and who made them up is told how it went.
+#[test]
+fn an_example_of_each_kind_is_handled_and_answered() {
+    let app = Deployed::new("examples", "");
+    for file in ["binary", "binary.json"] {
+        let built = app.directory.join(".xcloud/build");
+        std::fs::create_dir_all(&built).unwrap();
+        std::fs::rename(app.directory.join("artifact").join(file), built.join(file)).unwrap();
+    }
+    let item = r#"{"id":"x-1","action":"ok"}"#;
+    for arguments in [
+        &["object", "-d", "folder/cat.png"][..],
+        &["tick"],
+        &["change", "-d", item],
+        &["topic", "-d", item],
+        &["event", "-d", item],
+    ] {
+        let answer = app.run(&[&["invoke", "--example"], arguments].concat());
+        assert_eq!(answer["status"], 200, "{arguments:?}: {answer}");
+    }
+    assert_eq!(seen(&app, "see", 1)[0]["what"]["key"], "folder/cat.png");
+    assert!(seen(&app, "sweep", 1)[0]["what"]["late"].as_u64().unwrap() < 60);
+    assert_eq!(seen(&app, "audit", 1)[0]["what"]["new"]["id"], "x-1");
+    assert_eq!(seen(&app, "hear", 1)[0]["what"]["item"]["id"], "x-1");
+    assert_eq!(seen(&app, "notice", 1)[0]["what"]["data"]["id"], "x-1");
+
+    // Named, the second bucket's function; and a whole event of one's own.
+    app.run(&["invoke", "new-only", "--example", "object"]);
+    assert_eq!(seen(&app, "new-only", 1)[0]["what"]["key"], "example");
+    let whole = r#"{"type":"dev.xcloud.object.deleted","data":{"bucket":"uploads","key":"gone.png"}}"#;
+    app.run(&["invoke", "see", "-d", whole]);
+    let last = &seen(&app, "see", 2)[1]["what"];
+    assert_eq!((&last["key"], &last["action"]), (&json!("gone.png"), &json!("deleted")));
+
+    for (arguments, what) in [
+        (&["--example", "topic"][..], "missing field"),
+        (&["--example", "event", "-d", r#"{"action":"fail"}"#], "asked to fail"),
+        (&["--example", "schedule", "-d", "now"], "no data"),
+        (&["--example", "change", "see"], "no change function named `see`"),
+        (&["see", "-d", r#"{"type":"dev.xcloud.object.created","data":{}}"#], "{bucket, key"),
+        (&["see", "-d", "cat.png"], "not JSON"),
+    ] {
+        let (code, answer) = app.ask(&[&["invoke"], arguments].concat());
+        assert!(code != Some(0) && answer.to_string().contains(what), "{arguments:?}: {code:?} {answer}");
+    }
+}
+
 #[test]
 fn a_handler_that_fails_twice_is_run_three_times_and_one_that_always_fails_ends_in_the_dead_letters() {
     let app =

@@ -32,7 +32,11 @@ fn an_instance_over_its_memory_is_ended_and_its_callers_are_told() {
     let metrics = tenant.run(&["metrics", "http"]);
     let function = &metrics["functions"][0];
     assert_eq!((&function["memory_kills"], &function["outcomes"]["memory_exceeded"]), (&json!(1), &json!(2)));
-    assert!(function["peak_memory_bytes"].as_u64().is_some_and(|b| b > 96 << 20), "{function}");
+    // Where the kernel holds the limit, nothing is ever above it.
+    let host = crate::data(&tenant.home, &["local", "status", "-o", "json"]);
+    let kernel = host["memory_limits"].as_str().is_some_and(|how| how.contains("held by the kernel"));
+    let above = function["peak_memory_bytes"].as_u64().is_some_and(|b| b > 96 << 20);
+    assert!(above || kernel, "{function}");
 }
 
 #[test]

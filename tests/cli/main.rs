@@ -6,6 +6,7 @@ mod deploy;
 mod dev;
 mod doctor;
 mod durability;
+mod emit;
 mod events;
 mod faults;
 mod fixture;

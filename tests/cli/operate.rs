@@ -97,6 +97,10 @@ fn a_host_that_was_killed_is_told_of_once_and_one_that_was_stopped_is_not() {
     let status = data(&app.home, &["local", "status", "-o", "json"]);
     assert!(status["running"] == true && status["apps"] == json!(["told.dev"]), "{status}");
     assert_ne!(status["pid"].to_string(), pid);
+    let text = xcloud(&app.home, &["local", "status"]).stdout;
+    let held = status["memory_limits"].as_str().expect("it says how");
+    assert!(["held by the kernel (", "held by looking "].iter().any(|how| held.starts_with(how)), "{held}");
+    assert!(String::from_utf8_lossy(&text).contains(&format!("memory limits are {held}")));
 
     let stop = || data(&app.home, &["local", "stop", "-o", "json"]);
     assert_eq!((stop(), stop()), (json!({ "running": false }), json!({ "running": false })));

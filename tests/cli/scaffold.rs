@@ -35,6 +35,8 @@ impl App {
         for file in made["files"].as_array().expect("a list") {
             assert!(Path::new(file.as_str().expect("a path")).is_file(), "{file}");
         }
+        let next = json!([format!("cd {name}"), "cargo test", "xcloud dev", "xcloud deploy"]);
+        assert_eq!(made["next"], next);
         // The versions that the other tests have built already.
         std::fs::copy(root().join("examples/Cargo.lock"), directory.join("Cargo.lock")).expect("a lock file");
         Self { home, directory }

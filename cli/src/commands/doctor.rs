@@ -214,7 +214,12 @@ fn host_check(socket: &Path, pid: Option<i32>) -> Check {
 
 #[cfg(feature = "local")]
 fn port_check(host: Option<i32>) -> Check {
-    let first = xcloud_local_deploy::FIRST_PORT;
+    let first = match xcloud_local_deploy::Config::first_port(|name| std::env::var(name).ok()) {
+        Ok(first) => first,
+        Err(error) => {
+            return not(State::Missing, "port", error.message(), "set it to another, or not at all");
+        }
+    };
     let taken = |found| {
         not(
             State::Warning,

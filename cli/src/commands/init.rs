@@ -34,7 +34,7 @@ pub(super) fn run(args: &Args, options: &args::Init) -> Result<Done> {
     let message = format!("wrote {}", file.display());
     let mut text = format!("{message}\n");
     if todo.is_empty() {
-        text += "The package has what it needs. Next:\n  xcloud deploy\n";
+        text += "The package has what it needs. Next:\n  xcloud dev\n  xcloud deploy\n";
     }
     for Todo { file, add, why } in &todo {
         let indented: String = add.lines().map(|line| format!("    {line}\n")).collect();

@@ -27,6 +27,7 @@ pub(super) async fn run(action: LocalAction) -> Result<Done> {
         },
     };
     let mut text = format!("{message}\n");
+    text.extend(running.iter().map(|host| format!("memory limits are {}\n", host.memory_limits)));
     for app in running.iter().flat_map(|host| &host.apps) {
         text += &format!("  {app}\n");
     }
@@ -43,7 +44,7 @@ fn data(host: Option<&Running>) -> Value {
         None => json!({ "running": false }),
         Some(host) => json!({
             "running": true, "pid": host.pid, "version": host.version,
-            "apps": host.apps, "messages": host.messages,
+            "apps": host.apps, "messages": host.messages, "memory_limits": host.memory_limits,
         }),
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn run(args: &Args, options: &args::New) -> Result<Done> {
     for (path, text) in &files {
         write_new(&directory.join(path), text)?;
     }
-    let next = [format!("cd {name}"), "cargo test".to_owned(), "xcloud deploy".to_owned()];
+    let next = [&format!("cd {name}"), "cargo test", "xcloud dev", "xcloud deploy"];
     let message = format!("made {name}, an app of the template {}", options.template.name());
     let text = format!(
         "{message}, in {}\nIt depends on {}.\nNext:\n  {}\nIts README.md says how to call it.\n",

@@ -303,11 +303,18 @@ async fn notice(event: CloudEvent, cx: Context) -> Result<()> {
 }
 
 /// Writes down what it was given, one line for each message, in a file that outlives whoever runs this: for tests that
-/// count deliveries. With action `fail` it fails after that.
+/// count deliveries. With action `fail` it fails after that, with `pause` its batch takes a moment. Nothing is taken
+/// before the file `FIXTURE_GATE` is there, where that is set.
 #[handler(queue = "recorded", batch = 20)]
 async fn record(items: Queue<Item>) -> Result<BatchOutcome> {
     let path =
         std::env::var("FIXTURE_RECORD").map_err(|_| Error::unavailable("FIXTURE_RECORD is not set"))?;
+    while std::env::var_os("FIXTURE_GATE").is_some_and(|gate| !std::path::Path::new(&gate).exists()) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    if items.iter().any(|item| item.action == "pause") {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let mut lines = String::new();
     let mut outcome = BatchOutcome::new();
     for item in &items {

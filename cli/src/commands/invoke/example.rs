@@ -1,22 +1,29 @@
 //! Calls that are made up: from what the app says of itself, and what was typed.
 
-#[cfg(feature = "local")]
+use std::time::SystemTime;
+
 use bytes::Bytes;
 #[cfg(feature = "local")]
 use xcloud_core::event::{Batch, Incoming, RawMessage};
-use xcloud_core::spec::{FunctionSpec, Spec, TriggerSpec};
-use xcloud_core::{Error, ErrorKind, Result};
+use xcloud_core::event::{ChangeKind, CloudEvent, ObjectAction, Payload, Record, neutral};
+use xcloud_core::spec::{FunctionSpec, ObjectFilter, Spec, TriggerSpec};
+use xcloud_core::text::rfc3339;
+use xcloud_core::{Error, ErrorKind, Result, cloudevents};
 use xcloud_deploy::Invoke;
+use xcloud_serve::parts::request_id;
 
 use crate::args::Example;
 
 /// What is sent where nothing else is said and something must be.
 const BODY: &[u8] = b"{}";
+/// The key of an object or a row that nobody has named.
+const KEY: &str = "example";
 
-/// Completes a call: the function, and for HTTP its method and path.
+/// Completes a call: the function, for HTTP its method and path, and for what is neither a request nor a message the
+/// CloudEvent around the data.
 ///
 /// # Errors
-/// [`ErrorKind::Config`]: the app has no such function.
+/// [`ErrorKind::Config`]: the app has no such function, or its kind has no such data.
 pub(super) fn complete(kind: Example, spec: &Spec, mut call: Invoke) -> Result<Invoke> {
     let function = function(kind, spec, &call.function)?;
     call.function.clone_from(&function.name);
@@ -30,10 +37,62 @@ pub(super) fn complete(kind: Example, spec: &Spec, mut call: Invoke) -> Result<I
         if call.data.is_empty() && takes {
             call.data = BODY.to_vec();
         }
+        return Ok(call);
+    }
+    if let Some(record) = record(function, &call.data)? {
+        call.data = cloudevents::to_json(&neutral::to_cloud_event(&record)).to_string().into_bytes();
     } else if call.data.is_empty() {
         call.data = BODY.to_vec();
     }
     Ok(call)
+}
+
+/// What would have happened for this function to be called; none where it takes requests, messages or anything.
+fn record(function: &FunctionSpec, data: &[u8]) -> Result<Option<Record>> {
+    let now = SystemTime::now();
+    let body = || Bytes::copy_from_slice(if data.is_empty() { BODY } else { data });
+    let (source, payload) = match &function.trigger {
+        TriggerSpec::Object { bucket, on } => (bucket, object(bucket, *on, data)?),
+        TriggerSpec::Schedule { .. } if !data.is_empty() => return Err(config("a schedule has no data")),
+        TriggerSpec::Schedule { .. } => {
+            (&function.name, Payload::Tick { name: Some(function.name.clone()), scheduled: now })
+        }
+        TriggerSpec::Change { table } => {
+            let (kind, key) = (ChangeKind::Created, KEY.to_owned());
+            (table, Payload::Change { kind, key, old: None, new: Some(body()) })
+        }
+        TriggerSpec::Topic { topic } => (topic, Payload::Topic { body: body(), attributes: Vec::new() }),
+        TriggerSpec::Event => (&function.name, Payload::Event),
+        _ => return Ok(None),
+    };
+    let mut event = CloudEvent {
+        id: request_id(),
+        source: format!("xcloud:example/{source}"),
+        time: Some(rfc3339(now)),
+        ..CloudEvent::default()
+    };
+    if payload == Payload::Event {
+        event.ty = "dev.xcloud.example".to_owned();
+        event.datacontenttype = Some("application/json".to_owned());
+        event.data = body();
+    }
+    Ok(Some(Record::new(event, payload, source.clone())))
+}
+
+/// Nothing is put into the bucket: there is only the event.
+fn object(bucket: &str, on: ObjectFilter, data: &[u8]) -> Result<Payload> {
+    let key = std::str::from_utf8(data).map_err(|_| config("the object's key is not text"))?;
+    let key = if key.is_empty() { KEY } else { key };
+    let (action, size) = match on {
+        ObjectFilter::Deleted => (ObjectAction::Deleted, None),
+        ObjectFilter::Created | ObjectFilter::Any => (ObjectAction::Created, Some(0)),
+    };
+    let (bucket, key) = (bucket.to_owned(), key.to_owned());
+    Ok(Payload::Object { bucket, key, action, size, etag: None, version: None })
+}
+
+fn config(message: &str) -> Error {
+    Error::new(ErrorKind::Config, message)
 }
 
 /// The named function, or the first of the kind.
@@ -74,7 +133,11 @@ pub(super) fn event(call: &Invoke, spec: &Spec) -> Result<(String, Incoming)> {
             (queue.clone(), Incoming::Queue(Batch { messages: vec![message] }))
         }
         Some(TriggerSpec::Http { .. }) => (String::new(), Incoming::Http(request(call, data)?)),
-        _ => (String::new(), Incoming::Raw(data)),
+        Some(TriggerSpec::Raw) | None => (String::new(), Incoming::Raw(data)),
+        Some(_) => {
+            let record = xcloud_local::decode::record(&data)?;
+            (record.source.clone(), Incoming::Record(Box::new(record)))
+        }
     })
 }
 
@@ -107,6 +170,11 @@ mod tests {
             "version": 1, "queues": ["placed"], "functions": [
                 { "name": "http", "trigger": { "kind": "http", "routes": routes } },
                 { "name": "fulfil", "trigger": { "kind": "queue", "queue": "placed" } },
+                { "name": "see", "trigger": { "kind": "object", "bucket": "images", "on": "deleted" } },
+                { "name": "sweep", "trigger": { "kind": "schedule", "schedule": "every 5 minutes" } },
+                { "name": "audit", "trigger": { "kind": "change", "table": "ledger" } },
+                { "name": "hear", "trigger": { "kind": "topic", "topic": "news" } },
+                { "name": "notice", "trigger": { "kind": "event" } },
             ],
         });
         serde_json::from_value(spec).expect("the example spec parses")
@@ -130,10 +198,44 @@ mod tests {
         assert_eq!((queue.as_str(), &batch.messages[0].body[..]), ("placed", BODY));
     }
 
+    /// What the made-up event of a kind is, once read as a function reads it.
+    fn made_up(kind: Example, data: &[u8]) -> Result<Record> {
+        let call = complete(kind, &spec(), Invoke { data: data.to_vec(), ..Invoke::default() })?;
+        let Incoming::Record(record) = event(&call, &spec())?.1 else { panic!("{kind:?} is no record") };
+        Ok(*record)
+    }
+
+    #[test]
+    fn other_kinds_are_events_of_what_the_function_listens_on() {
+        let see = made_up(Example::Object, b"folder/cat.png").unwrap();
+        let Payload::Object { bucket, key, action, .. } = see.payload else { panic!("no object") };
+        assert_eq!(
+            (bucket.as_str(), key.as_str(), action),
+            ("images", "folder/cat.png", ObjectAction::Deleted)
+        );
+        let Payload::Tick { name, scheduled } = made_up(Example::Schedule, b"").unwrap().payload else {
+            panic!("no tick")
+        };
+        assert!(name.as_deref() == Some("sweep") && scheduled.elapsed().unwrap().as_secs() < 60);
+        let audit = made_up(Example::Change, br#"{"id":1}"#).unwrap();
+        let Payload::Change { kind, new, .. } = audit.payload else { panic!("no change") };
+        assert_eq!((audit.source.as_str(), kind), ("ledger", ChangeKind::Created));
+        assert_eq!(new.as_deref(), Some(&br#"{"id":1}"#[..]));
+        let hear = made_up(Example::Topic, b"not JSON").unwrap();
+        let Payload::Topic { body, .. } = hear.payload else { panic!("no message") };
+        assert_eq!((hear.source.as_str(), &body[..]), ("news", &b"not JSON"[..]));
+        let notice = made_up(Example::Event, b"").unwrap();
+        assert_eq!((notice.payload, &notice.event.data[..]), (Payload::Event, BODY));
+        assert!(made_up(Example::Schedule, b"now").unwrap_err().message().contains("no data"));
+    }
+
     #[test]
     fn what_the_app_does_not_have_is_said() {
         let error = complete(Example::Raw, &spec(), Invoke::default()).unwrap_err();
-        assert!(error.message().contains("no raw function; it has http (http), fulfil (queue)"), "{error}");
+        assert!(
+            error.message().contains("no raw function; it has http (http), fulfil (queue), see (object)"),
+            "{error}"
+        );
         let named = Invoke { function: "fulfill".to_owned(), ..Invoke::default() };
         assert!(complete(Example::Queue, &spec(), named).unwrap_err().message().contains("`fulfill`"));
         let call = Invoke { function: "http".to_owned(), path: Some("a b".to_owned()), ..Invoke::default() };

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use xcloud_core::{Error, ErrorKind, Result};
 
+use crate::host::front;
+
 /// The longest path of a unix socket is 107 bytes on Linux and 103 on macOS.
 const MAX_SOCKET: usize = 103;
 /// The longest file name in the run directory.
@@ -90,6 +92,14 @@ impl Config {
     /// Where the host of a home directory takes commands. Its path is short enough for a socket.
     pub fn control_socket(home: &Path) -> PathBuf {
         Paths::new(home).control()
+    }
+
+    /// The first port that an app gets: `XCLOUD_FIRST_PORT`, else 8700.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] when the variable holds no port.
+    pub fn first_port(get: impl Fn(&str) -> Option<String>) -> Result<u16> {
+        Ok(*front::ports(get)?.start())
     }
 }
 

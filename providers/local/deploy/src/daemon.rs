@@ -16,11 +16,14 @@ pub struct Running {
     pub apps: Vec<String>,
     /// Messages in all their queues.
     pub messages: u64,
+    /// How memory limits are held, for people; empty for a host that does not say.
+    pub memory_limits: String,
 }
 
 impl From<HostInfo> for Running {
     fn from(info: HostInfo) -> Self {
-        Self { pid: info.pid, version: info.version, apps: info.apps, messages: info.messages }
+        let HostInfo { pid, version, apps, messages, memory_limits, .. } = info;
+        Self { pid, version, apps, messages, memory_limits }
     }
 }
 

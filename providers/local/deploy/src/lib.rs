@@ -24,4 +24,3 @@ pub use self::host::embedded::{Calls, Embedded, Program, Served};
 pub use self::host::follow::Follower;
 pub use self::host::host_main;
 pub use self::provider::Local;
-pub use xcloud_local::binding::FIRST_PORT;

@@ -27,6 +27,9 @@ pub(crate) struct HostInfo {
     /// Messages in all their queues.
     #[serde(default)]
     pub(crate) messages: u64,
+    /// How memory limits are held, for people.
+    #[serde(default)]
+    pub(crate) memory_limits: String,
 }
 
 /// What is deployed, or is to be.

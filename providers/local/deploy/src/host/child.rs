@@ -15,6 +15,7 @@ use xcloud_core::{Error, Result};
 use xcloud_local::binding;
 use xcloud_local::host::Wire;
 
+use super::cgroup::{Group, Groups};
 use super::logs::{Log, lines};
 
 /// What a process may take from start to the end of its init.
@@ -33,6 +34,8 @@ pub(crate) struct Blueprint {
     pub(crate) env: Vec<(String, String)>,
     pub(crate) log: Arc<Log>,
     pub(crate) run: PathBuf,
+    /// The memory that an instance may use, where the kernel sees to it.
+    pub(crate) memory: Option<(Arc<Groups>, u64)>,
 }
 
 /// A process that is ready for calls.
@@ -43,6 +46,7 @@ pub(crate) struct Child {
     pub(crate) number: u64,
     pid: Pid,
     _files: Files,
+    group: Option<Group>,
     in_flight: AtomicUsize,
     /// When it got ready; times of calls are counted from here.
     since: Instant,
@@ -102,11 +106,12 @@ impl Child {
         let pid = pid.ok_or_else(|| Error::unavailable("the function's process ended at once"))?;
         std::fs::write(&files.pid, super::leftovers::describe(pid))
             .map_err(crate::error::io(format!("cannot write {}", files.pid.display())))?;
+        let group = group(blueprint, files.number, pid);
         let why = match ready(&wire, &mut running).await {
             Ok(()) => {
-                return Ok((Arc::new(Self::new(wire, pid, files)), running));
+                return Ok((Arc::new(Self::new(wire, pid, files, group)), running));
             }
-            Err(why) => why,
+            Err(why) => group.as_ref().and_then(Group::exceeded).unwrap_or(why),
         };
         kill(pid);
         drop(running.exited().await);
@@ -116,12 +121,13 @@ impl Child {
         Err(Error::handler(format!("{why}; it wrote: {wrote}")))
     }
 
-    fn new(wire: Wire, pid: Pid, files: Files) -> Self {
+    fn new(wire: Wire, pid: Pid, files: Files, group: Option<Group>) -> Self {
         Self {
             wire,
             number: files.number,
             pid,
             _files: files,
+            group,
             in_flight: AtomicUsize::new(0),
             since: Instant::now(),
             area: AtomicI64::new(0),
@@ -184,9 +190,20 @@ impl Child {
         self.stuck.notified().await;
     }
 
-    /// Why the host has killed it, if it has.
+    /// Why the host or, for its memory, the kernel has killed it, if one of them has.
     pub(crate) fn killed(&self) -> Option<&str> {
+        if self.killed.get().is_none()
+            && let Some(why) = self.group.as_ref().and_then(Group::exceeded)
+        {
+            // Whoever asks at the same time has found the same.
+            drop(self.killed.set(why));
+        }
         self.killed.get().map(String::as_str)
+    }
+
+    /// Whether the kernel holds its memory limit.
+    pub(crate) fn is_held(&self) -> bool {
+        self.group.is_some()
     }
 
     /// Kills the process and what it started; callers are told why.
@@ -263,6 +280,17 @@ fn spawn(blueprint: &Blueprint, wire: &Wire, tail: &Arc<Mutex<VecDeque<String>>>
     }
     let lifeline = process.stdin.take();
     Ok(Running { process, _lifeline: lifeline, pipes })
+}
+
+/// The instance's group, with its process in it. Without one its memory is looked at, as where there are none.
+fn group(blueprint: &Blueprint, number: u64, pid: Pid) -> Option<Group> {
+    let (groups, limit) = blueprint.memory.as_ref()?;
+    let entered = groups.instance(number, *limit).and_then(|group| {
+        group.admit(pid.as_raw_nonzero().get())?;
+        Ok(group)
+    });
+    let note = |e| blueprint.log.write("platform", &format!("its memory is only looked at: no cgroup: {e}"));
+    entered.map_err(note).ok()
 }
 
 fn keep(log: &Log, tail: &Mutex<VecDeque<String>>, stream: &str, line: &str) {

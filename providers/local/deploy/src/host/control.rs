@@ -1,5 +1,6 @@
 //! The control socket's API: what the CLI asks of the host.
 
+mod invoke;
 mod metrics;
 mod versions;
 
@@ -8,17 +9,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
-use xcloud_core::spec::TriggerSpec;
+use serde_json::json;
 use xcloud_core::text::{form_decode, parse_rfc3339, percent_decode};
 use xcloud_core::{Error, Response, Result};
 use xcloud_deploy::LogQuery;
-use xcloud_local::host::{Answer, Call};
-use xcloud_serve::parts::request_id;
 
-use super::api::{EventAnswer, Publish, VERSION, app_key, is_digest, is_name};
+use super::api::{Publish, VERSION, app_key, is_digest, is_name};
 use super::follow::Follower;
-use super::metrics::Outcome;
 use super::release;
 use super::state::Host;
 use crate::error::{json as answer_json, response as refuse};
@@ -79,7 +76,9 @@ async fn route(host: &Arc<Host>, request: Request<Bytes>) -> Result<Response> {
             versions::route(host, (method, key, rest), &body).await
         }
         (&Method::GET, ["apps", key, "logs"]) => read_logs(host, key, query),
-        (&Method::POST, ["apps", key, "functions", name, "invoke"]) => invoke(host, key, name, body).await,
+        (&Method::POST, ["apps", key, "functions", name, "invoke"]) => {
+            invoke::invoke(host, key, name, body).await
+        }
         _ => Err(unknown()),
     }
 }
@@ -159,52 +158,4 @@ fn read_logs(host: &Host, key: &str, query: &str) -> Result<Response> {
 
 fn no_function(key: &str, name: &str) -> Error {
     Error::not_found(format!("app {key} has no function `{name}`"))
-}
-
-/// Hands one event to a function, past its queue: one message with the body as it is, or a raw event.
-async fn invoke(host: &Host, key: &str, name: &str, body: Bytes) -> Result<Response> {
-    let app = host.app(key)?;
-    let runner = app.runner(name).ok_or_else(|| no_function(key, name))?;
-    let manifest = app.record().manifest.unwrap_or_default();
-    let function = manifest.functions.iter().find(|f| f.name == name);
-    let id = request_id();
-    let mut lease = runner.lease(runner.timeout()).await?;
-    lease.name(&id);
-    let call = Call { id: &id, remaining: lease.timeout() };
-    let event = async {
-        match function.map(|f| &f.trigger) {
-            Some(TriggerSpec::Queue { .. }) => {
-                let message = xcloud_core::event::RawMessage {
-                    id: id.clone(),
-                    body,
-                    attempt: Some(1),
-                    sent: Some(std::time::SystemTime::now()),
-                    attributes: Vec::new(),
-                };
-                Ok(match lease.wire.queue(name, &[message], call).await? {
-                    Answer::Done(failed) => (None, failed.into_iter().next().map(|f| f.error)),
-                    Answer::Failed(error) => (None, Some(error.error)),
-                })
-            }
-            Some(TriggerSpec::Raw) => Ok(match lease.wire.raw(name, body, call).await? {
-                Answer::Done(bytes) => (serde_json::from_slice::<Value>(&bytes).ok(), None),
-                Answer::Failed(error) => (None, Some(error.error)),
-            }),
-            _ => Err(Error::bad_request(format!("function `{name}` takes requests at the app's URL"))),
-        }
-    };
-    let limit = call.remaining + super::delivery::GRACE;
-    let (outcome, result): (_, Result<_>) = match tokio::time::timeout(limit, event).await {
-        Ok(Ok((body, error))) => {
-            (if error.is_none() { Outcome::Ok } else { Outcome::Error }, Ok((body, error)))
-        }
-        Ok(Err(error)) => (Outcome::Broken, Err(error)),
-        Err(_) => {
-            lease.report_stuck();
-            (Outcome::Timeout, Err(Error::handler("the function did not answer by its deadline")))
-        }
-    };
-    lease.end(outcome);
-    let (body, error) = result.unwrap_or_else(|error| (None, Some(lease.explain(error.message()))));
-    ok(&EventAnswer { request_id: id, error, body })
 }

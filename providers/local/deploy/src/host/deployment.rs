@@ -13,6 +13,7 @@ use xcloud_local::{sender, table};
 use crate::config::Paths;
 
 use super::api::Manifest;
+use super::cgroup::Groups;
 use super::child::Blueprint;
 use super::limits::Limits;
 use super::logs::Log;
@@ -29,11 +30,12 @@ pub(crate) struct Place {
     pub(crate) data_socket: PathBuf,
     pub(crate) store: Store,
     pub(crate) meters: Meters,
+    groups: Option<Arc<Groups>>,
     logs: Arc<std::sync::Mutex<BTreeMap<String, Arc<Log>>>>,
 }
 
 impl Place {
-    pub(crate) fn new(paths: &Paths, key: &str) -> Self {
+    pub(crate) fn new(paths: &Paths, key: &str, groups: Option<Arc<Groups>>) -> Self {
         Self {
             key: key.to_owned(),
             directory: paths.app(key),
@@ -41,6 +43,7 @@ impl Place {
             data_socket: paths.data(),
             store: Store::new(paths.store(key)),
             meters: Meters::default(),
+            groups,
             logs: Arc::default(),
         }
     }
@@ -146,6 +149,7 @@ pub(crate) fn plan(
         env: environment,
         log: place.log(&function.name)?,
         run: place.run.clone(),
+        memory: place.groups.clone().zip(limits.memory),
     };
     let meter = place.meters.of(&(function.name.clone(), version));
     Ok(Plan { function: function.name.clone(), version, blueprint, limits, meter })

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use serde_json::Value;
-use xcloud_core::event::{CloudEvent, ObjectAction, Payload, Record};
+use xcloud_core::event::{CloudEvent, ObjectAction, Payload, Record, neutral};
 use xcloud_core::spec::{FunctionSpec, ObjectFilter, TriggerSpec};
 use xcloud_core::text::{base64_decode, rfc3339};
 use xcloud_core::{Error, ErrorKind, Result, cloudevents};
@@ -171,6 +171,19 @@ fn decoded(base64: String) -> Result<Bytes> {
     let bytes =
         base64_decode(base64.as_bytes()).ok_or_else(|| Error::bad_request("the body is not base64"))?;
     Ok(bytes.into())
+}
+
+/// An event in the neutral form, from what was typed: what reads it in the function will understand it.
+///
+/// # Errors
+/// [`ErrorKind::BadRequest`]: it is no CloudEvent, or its data is not what its type says.
+pub(crate) fn typed(app: &str, body: &[u8]) -> Result<Bytes> {
+    let event = serde_json::from_slice(body)
+        .map_err(|e| Error::bad_request(format!("the event is not JSON: {e}")))?;
+    let event = whole(app, event)?;
+    let text = cloudevents::to_json(&event).to_string();
+    neutral::from_cloud_event(event).map_err(|e| Error::new(ErrorKind::BadRequest, e.message()))?;
+    Ok(text.into())
 }
 
 /// A CloudEvent, completed where it may be: what is typed by hand needs a type alone.

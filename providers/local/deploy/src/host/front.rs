@@ -72,7 +72,7 @@ pub(crate) async fn bind(port: Option<u16>, taken: &[u16]) -> Result<(u16, TcpLi
             }
         };
     }
-    let ports = ports(std::env::var(FIRST_PORT_VARIABLE).ok().as_deref())?;
+    let ports = ports(|name| std::env::var(name).ok())?;
     for port in ports.clone().filter(|port| !taken.contains(port)) {
         if let Ok(listener) = listen(port).await {
             return Ok((port, listener));
@@ -83,8 +83,8 @@ pub(crate) async fn bind(port: Option<u16>, taken: &[u16]) -> Result<(u16, TcpLi
 }
 
 /// The ports that apps get.
-fn ports(first: Option<&str>) -> Result<RangeInclusive<u16>> {
-    let first = match first.filter(|text| !text.is_empty()) {
+pub(crate) fn ports(get: impl Fn(&str) -> Option<String>) -> Result<RangeInclusive<u16>> {
+    let first = match get(FIRST_PORT_VARIABLE).filter(|text| !text.is_empty()) {
         None => FIRST_PORT,
         Some(text) => text.parse().ok().filter(|port| *port >= 1024).ok_or_else(|| {
             let message = format!("{FIRST_PORT_VARIABLE} is {text:?}, not a port from 1024 to 65535");
@@ -226,6 +226,8 @@ mod tests {
 
     #[test]
     fn apps_get_ports_from_the_first_on_and_one_that_is_none_is_named() {
+        let ports =
+            |text: Option<&str>| ports(|name| (name == FIRST_PORT_VARIABLE).then_some(text?.to_owned()));
         assert_eq!(ports(None).unwrap(), 8700..=9699);
         assert_eq!(ports(Some("")).unwrap(), 8700..=9699);
         assert_eq!(ports(Some("20000")).unwrap(), 20_000..=20_999);

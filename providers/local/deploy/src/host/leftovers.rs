@@ -22,20 +22,20 @@ pub(crate) fn is_running(text: &str) -> bool {
     same_process(text).is_some_and(|pid| state(pid.as_raw_nonzero().get()).is_some_and(|state| state != "Z"))
 }
 
-/// Kills what pid files in the directory name, and empties the directory.
+/// Kills what pid files in the directory name, removes their groups, and empties the directory.
 pub(crate) fn clear(run: &Path) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(run)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|e| e == "pid")
-            && let Ok(text) = std::fs::read_to_string(&path)
-            && let Some(pid) = same_process(&text)
-        {
-            // It may end by itself at this moment.
-            let _ = kill_process_group(pid, Signal::KILL);
-        }
-        std::fs::remove_file(&path)?;
+    let paths =
+        std::fs::read_dir(run)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
+    let texts = |extension: &'static str| {
+        let of_it = paths.iter().filter(move |path| path.extension().is_some_and(|e| e == extension));
+        of_it.filter_map(|path| std::fs::read_to_string(path).ok())
+    };
+    for pid in texts("pid").filter_map(|text| same_process(&text)) {
+        // It may end by itself at this moment.
+        let _ = kill_process_group(pid, Signal::KILL);
     }
-    Ok(())
+    texts("cgroup").for_each(|text| super::cgroup::forget(&text));
+    paths.iter().try_for_each(std::fs::remove_file)
 }
 
 /// The pid, if it still is the process that the file was written for.

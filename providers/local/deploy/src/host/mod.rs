@@ -3,6 +3,7 @@
 pub(crate) mod api;
 mod app;
 mod buckets;
+mod cgroup;
 mod child;
 mod clock;
 mod control;
@@ -13,7 +14,7 @@ mod deployment;
 pub(crate) mod embedded;
 mod events;
 pub(crate) mod follow;
-mod front;
+pub(crate) mod front;
 mod leftovers;
 mod limits;
 mod logs;
@@ -128,14 +129,19 @@ async fn run(paths: Paths) -> Result<()> {
 async fn begin(paths: Paths) -> Result<(Arc<Host>, JoinSet<()>)> {
     many_files();
     leftovers::clear(paths.run()).map_err(crate::error::io("cannot clear the run directory"))?;
+    let groups = cgroup::Groups::new(paths.run());
     let info = HostInfo {
         build: build_of(&std::env::current_exe()?)?,
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         apps: Vec::new(),
         messages: 0,
+        memory_limits: match &groups {
+            Ok(groups) => groups.describe(),
+            Err(why) => format!("held by looking ten times a second ({why})"),
+        },
     };
-    let host = Host::new(paths, info);
+    let host = Host::new(paths, info, groups.ok());
     let (control, data) = (listen(&host.paths.control())?, listen(&host.paths.data())?);
     let mut servers = JoinSet::new();
     servers.spawn(serve(&host, Listener::Unix(data), MAX_SEND, data::answer));

@@ -8,6 +8,7 @@ use xcloud_core::{Error, Result};
 
 use super::api::{HostInfo, is_app_key};
 use super::app::{App, Record};
+use super::cgroup::Groups;
 use super::deployment::Place;
 use crate::config::Paths;
 
@@ -15,6 +16,7 @@ use crate::config::Paths;
 pub(crate) struct Host {
     pub(crate) paths: Paths,
     pub(crate) info: HostInfo,
+    groups: Option<Arc<Groups>>,
     apps: Mutex<BTreeMap<String, Arc<App>>>,
     pub(crate) stop: watch::Sender<bool>,
     /// Where metrics are served for Prometheus.
@@ -22,9 +24,10 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    pub(crate) fn new(paths: Paths, info: HostInfo) -> Arc<Self> {
+    /// With `groups` the kernel holds the instances' limits.
+    pub(crate) fn new(paths: Paths, info: HostInfo, groups: Option<Arc<Groups>>) -> Arc<Self> {
         let (apps, stop) = (Mutex::default(), watch::Sender::new(false));
-        Arc::new(Self { paths, info, apps, stop, prometheus: OnceLock::new() })
+        Arc::new(Self { paths, info, groups, apps, stop, prometheus: OnceLock::new() })
     }
 
     /// Brings back every app. One that cannot come back is logged and does not keep the others away.
@@ -47,7 +50,7 @@ impl Host {
     }
 
     fn insert(&self, key: &str, record: Record) -> Arc<App> {
-        let place = Place::new(&self.paths, key);
+        let place = Place::new(&self.paths, key, self.groups.clone());
         let app = App::new(place, record);
         self.lock().insert(key.to_owned(), Arc::clone(&app));
         app

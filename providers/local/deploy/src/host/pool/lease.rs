@@ -86,8 +86,8 @@ impl Lease {
 
     /// How the call ended; without it, the client has gone away.
     pub(crate) fn end(&mut self, outcome: Outcome) {
-        let killed = self.place.child.killed().is_some();
-        self.outcome = if outcome == Outcome::Broken && killed { Outcome::MemoryExceeded } else { outcome };
+        let killed = || self.place.child.killed().is_some();
+        self.outcome = if outcome == Outcome::Broken && killed() { Outcome::MemoryExceeded } else { outcome };
     }
 
     /// The process broke the call off: it is most likely ending. It takes no more calls from here on; the host may see

@@ -101,6 +101,9 @@ impl Pool {
         self.plan.meter.started();
         self.admit(&child);
         let end = self.watch(&child, &mut running, &mut stop).await;
+        if child.killed().is_some() {
+            self.plan.meter.memory_killed();
+        }
         self.dismiss(&child);
         let drain = self.timeout() + DRAIN_MARGIN;
         match end {
@@ -153,14 +156,14 @@ impl Pool {
 
     /// Kills an instance that uses more memory than it may. What is on its way in it is lost, and told why.
     fn hold_memory(&self, child: &Child, now: u64) {
-        let Some(limit) = self.plan.limits.memory.filter(|limit| now > *limit) else { return };
+        let over = |limit: &u64| now > *limit && !child.is_held();
+        let Some(limit) = self.plan.limits.memory.filter(over) else { return };
         let mb = |bytes: u64| bytes.div_ceil(1024 * 1024);
         child.kill(format!(
             "memory_exceeded: the instance used {} MB of {} MB and was ended; `memory` allows more",
             mb(now),
             mb(limit)
         ));
-        self.plan.meter.memory_killed();
     }
 
     /// The instance is ready: those in line get its places.
