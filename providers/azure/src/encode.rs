@@ -5,6 +5,7 @@
 
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
+use xcloud_core::text::parse_json;
 use xcloud_core::{Body, Error, Outcome, Response};
 
 /// The answer to an event.
@@ -14,7 +15,7 @@ pub fn outcome(outcome: Outcome) -> Response {
             [] => success(&Value::Null),
             failed => failure(&failed[0].1, failed.len()),
         },
-        Outcome::Done(json) => success(&serde_json::from_slice(&json).unwrap_or(Value::Null)),
+        Outcome::Done(json) => success(&parse_json(&json).unwrap_or(Value::Null)),
         Outcome::Failed(error) => failure(&error, 1),
         _ => failure(&Error::handler("an event function answered with an HTTP response"), 1),
     }

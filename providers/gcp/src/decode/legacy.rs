@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 use xcloud_core::event::CloudEvent;
+use xcloud_core::text::parse_json;
 
 /// Type there, type here.
 pub(super) const TYPES: &[(&str, &str)] = &[
@@ -45,7 +46,7 @@ const SERVICES: &[(&str, &str)] = &[
 /// # Errors
 /// What the event does not have.
 pub fn event(body: &[u8]) -> Result<Option<CloudEvent>, String> {
-    let Ok(Value::Object(body)) = serde_json::from_slice(body) else { return Ok(None) };
+    let Ok(Value::Object(body)) = parse_json(body) else { return Ok(None) };
     let Some(ty) = context(&body, "eventType").and_then(Value::as_str) else { return Ok(None) };
     let Some((_, new)) = TYPES.iter().find(|(old, _)| *old == ty) else { return Ok(None) };
     convert(&body, new).map(Some).map_err(|why| format!("an event of the legacy type {ty}: {why}"))
