@@ -17,6 +17,7 @@ use crate::error::{BoxError, Error, ErrorKind, Result};
 use crate::event::{Incoming, Record, TriggerKind};
 use crate::handler::{Descriptor, DynFunction, Entry, Function, State, Trigger};
 use crate::instance::Instance;
+use crate::linked;
 use crate::outcome::{Outcome, Response, error_response};
 use crate::queue::BoxFuture;
 use crate::route::{Found, Router, not_found, wrong_method};
@@ -52,6 +53,15 @@ impl<S: Send + Sync + 'static> Functions<S> {
                 descriptor.tables.len() == <F::Args as crate::FromContext<S>>::TABLES,
                 "the handler has not one name in `tables` for each `Table` argument"
             );
+        }
+        if const { F::DESCRIPTOR.trigger.kind().is_record() } {
+            linked::RECORDS.raise();
+        }
+        if const { !F::DESCRIPTOR.sends.is_empty() } {
+            linked::SENDERS.raise();
+        }
+        if const { !F::DESCRIPTOR.tables.is_empty() } {
+            linked::TABLES.raise();
         }
         self.0.push(Box::new(Entry::<F>(PhantomData)));
         self
@@ -300,6 +310,16 @@ impl Program {
         &self.spec
     }
 
+    /// Whether a function of it sends to a queue: else no transport need be linked.
+    pub fn sends(&self) -> bool {
+        linked::SENDERS.is_up() && self.spec.functions.iter().any(|f| !f.sends.is_empty())
+    }
+
+    /// Whether a function of it uses a table, as [`Program::sends`].
+    pub fn uses_tables(&self) -> bool {
+        linked::TABLES.is_up() && self.spec.functions.iter().any(|f| !f.tables.is_empty())
+    }
+
     /// Whether the app wants to know when the instance ends.
     pub fn has_shutdown_hook(&self) -> bool {
         self.has_shutdown
@@ -322,7 +342,8 @@ impl Program {
         }
         let serves = |name: &str| only.as_ref().is_none_or(|list| list.contains(&name));
         let http = self.spec.function(spec::HTTP_FUNCTION).is_some() && serves(spec::HTTP_FUNCTION);
-        let events = self.events.into_iter().filter(|e| serves(&e.name)).collect();
+        let events: Vec<_> = self.events.into_iter().filter(|e| serves(&e.name)).collect();
+        let records = events.iter().any(|e| e.kind.is_record());
         #[cfg(feature = "tracing")]
         crate::log::tracing::install(&instance);
         let cors = env::var(env::CORS).filter(|_| http).map(|text| Cors::parse(&text)).transpose()?;
@@ -332,6 +353,7 @@ impl Program {
             http,
             cors,
             events,
+            records,
             cold: AtomicBool::new(true),
             shutdown: std::sync::Mutex::new(shutdown),
         };
@@ -348,6 +370,7 @@ struct Shared {
     http: bool,
     cors: Option<Cors>,
     events: Vec<EventFunction>,
+    records: bool,
     cold: AtomicBool,
     shutdown: std::sync::Mutex<Option<Shutdown>>,
 }
@@ -370,6 +393,12 @@ impl Service {
     /// The event functions that this instance serves.
     pub fn events(&self) -> &[EventFunction] {
         &self.0.events
+    }
+
+    /// Whether a function of this instance takes records. A room reads them only then: what it calls under this and
+    /// nowhere else is not linked into a program that has no such function.
+    pub fn takes_records(&self) -> bool {
+        linked::RECORDS.is_up() && self.0.records
     }
 
     /// The function for messages of a queue that the platform calls `source`: the one whose queue has that name
