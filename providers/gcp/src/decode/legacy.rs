@@ -5,6 +5,8 @@ use serde_json::{Map, Value, json};
 use xcloud_core::event::CloudEvent;
 use xcloud_core::text::parse_json;
 
+use crate::binding::PUBSUB_TYPE;
+
 /// Type there, type here.
 pub(super) const TYPES: &[(&str, &str)] = &[
     ("google.pubsub.topic.publish", "google.cloud.pubsub.topic.v1.messagePublished"),
@@ -46,10 +48,20 @@ const SERVICES: &[(&str, &str)] = &[
 /// # Errors
 /// What the event does not have.
 pub fn event(body: &[u8]) -> Result<Option<CloudEvent>, String> {
+    read(body, TYPES, split)
+}
+
+/// The same for a message: what is anything else is left to [`event`].
+pub(super) fn message(body: &[u8]) -> Result<Option<CloudEvent>, String> {
+    let types: Vec<_> = TYPES.iter().filter(|(_, new)| *new == PUBSUB_TYPE).copied().collect();
+    read(body, &types, published)
+}
+
+fn read(body: &[u8], types: &[(&str, &str)], split: Splitter) -> Result<Option<CloudEvent>, String> {
     let Ok(Value::Object(body)) = parse_json(body) else { return Ok(None) };
     let Some(ty) = context(&body, "eventType").and_then(Value::as_str) else { return Ok(None) };
-    let Some((_, new)) = TYPES.iter().find(|(old, _)| *old == ty) else { return Ok(None) };
-    convert(&body, new).map(Some).map_err(|why| format!("an event of the legacy type {ty}: {why}"))
+    let Some((_, new)) = types.iter().find(|(old, _)| *old == ty) else { return Ok(None) };
+    convert(&body, new, split).map(Some).map_err(|why| format!("an event of the legacy type {ty}: {why}"))
 }
 
 /// From the context, else from the top.
@@ -57,7 +69,7 @@ fn context<'a>(body: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     body.get("context").and_then(|context| context.get(name)).or_else(|| body.get(name))
 }
 
-fn convert(body: &Map<String, Value>, ty: &str) -> Result<CloudEvent, String> {
+fn convert(body: &Map<String, Value>, ty: &str, split: Splitter) -> Result<CloudEvent, String> {
     let need = |name: &str| {
         let text = context(body, name).and_then(Value::as_str).filter(|text| !text.is_empty());
         text.ok_or_else(|| format!("`{name}` is not a text"))
@@ -65,7 +77,7 @@ fn convert(body: &Map<String, Value>, ty: &str) -> Result<CloudEvent, String> {
     let (id, time) = (need("eventId")?, need("timestamp")?);
     let (service, name) = resource(body, ty)?;
     let data = body.get("data").cloned().unwrap_or(Value::Null);
-    let (resource, subject, data) = split(body, service, name, data, (id, time))?;
+    let (resource, subject, data) = split(Parts { body, service, name, data, id, time })?;
     Ok(CloudEvent {
         id: id.to_owned(),
         source: format!("//{service}/{resource}"),
@@ -90,14 +102,31 @@ fn resource<'a>(body: &'a Map<String, Value>, ty: &str) -> Result<(&'a str, &'a 
 
 type Split = (String, Option<String>, Value);
 
+/// What the rest is made of.
+struct Parts<'a> {
+    body: &'a Map<String, Value>,
+    service: &'a str,
+    name: &'a str,
+    data: Value,
+    id: &'a str,
+    time: &'a str,
+}
+
+type Splitter = fn(Parts<'_>) -> Result<Split, String>;
+
+fn published(Parts { name, mut data, id, time, .. }: Parts<'_>) -> Result<Split, String> {
+    let message = data.as_object_mut().ok_or("`data` is not a message")?;
+    message.insert("messageId".to_owned(), id.into());
+    message.insert("publishTime".to_owned(), time.into());
+    Ok((name.to_owned(), None, json!({ "message": data })))
+}
+
 /// Source, subject and data as the service's own section of the mapping says.
-fn split(
-    body: &Map<String, Value>,
-    service: &str,
-    name: &str,
-    mut data: Value,
-    (id, time): (&str, &str),
-) -> Result<Split, String> {
+fn split(parts: Parts<'_>) -> Result<Split, String> {
+    if parts.service == "pubsub.googleapis.com" {
+        return published(parts);
+    }
+    let Parts { body, service, name, mut data, .. } = parts;
     let parted = |at: &str| {
         let (source, subject) = name.split_once(at)?;
         Some((source.to_owned(), format!("{}{subject}", &at[1..])))
@@ -117,12 +146,6 @@ fn split(
             let (source, subject) =
                 parted("/documents/").ok_or_else(|| expected("projects/P/databases/D/documents/PATH"))?;
             Ok((source, Some(subject), data))
-        }
-        "pubsub.googleapis.com" => {
-            let message = data.as_object_mut().ok_or("`data` is not a message")?;
-            message.insert("messageId".to_owned(), id.into());
-            message.insert("publishTime".to_owned(), time.into());
-            Ok((name.to_owned(), None, json!({ "message": data })))
         }
         "firebasedatabase.googleapis.com" => {
             let shape = || expected("projects/_/instances/I/refs/PATH");
