@@ -161,8 +161,8 @@ impl<S: Send + Sync + 'static> App<S> {
         for descriptor in self.functions.iter().map(|f| f.descriptor()) {
             let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<String>>();
             let (sends, tables) = (owned(descriptor.sends), owned(descriptor.tables));
-            spec.queues.extend(sends.iter().cloned());
-            spec.tables.extend(tables.iter().cloned());
+            sends.iter().for_each(|queue| add(&mut spec.queues, queue));
+            tables.iter().for_each(|table| add(&mut spec.tables, table));
             let trigger = match descriptor.trigger {
                 Trigger::Http { method, path } => {
                     let method = method.map(str::to_owned);
@@ -171,18 +171,18 @@ impl<S: Send + Sync + 'static> App<S> {
                         path: path.to_owned(),
                         handler: descriptor.name.to_owned(),
                     });
-                    http.sends.extend(sends);
-                    http.tables.extend(tables);
+                    sends.iter().for_each(|queue| add(&mut http.sends, queue));
+                    tables.iter().for_each(|table| add(&mut http.tables, table));
                     continue;
                 }
                 Trigger::Queue { queue, batch } => {
-                    spec.queues.push(queue.to_owned());
+                    add(&mut spec.queues, queue);
                     TriggerSpec::Queue { queue: queue.to_owned(), batch }
                 }
                 Trigger::Raw => TriggerSpec::Raw,
                 Trigger::Event => TriggerSpec::Event,
                 Trigger::Object { bucket, on } => {
-                    spec.buckets.push(bucket.to_owned());
+                    add(&mut spec.buckets, bucket);
                     TriggerSpec::Object { bucket: bucket.to_owned(), on }
                 }
                 Trigger::Schedule { schedule, timezone } => TriggerSpec::Schedule {
@@ -190,11 +190,11 @@ impl<S: Send + Sync + 'static> App<S> {
                     timezone: timezone.map(str::to_owned),
                 },
                 Trigger::Change { table } => {
-                    spec.tables.push(table.to_owned());
+                    add(&mut spec.tables, table);
                     TriggerSpec::Change { table: table.to_owned() }
                 }
                 Trigger::Topic { topic } => {
-                    spec.topics.push(topic.to_owned());
+                    add(&mut spec.topics, topic);
                     TriggerSpec::Topic { topic: topic.to_owned() }
                 }
             };
@@ -203,18 +203,10 @@ impl<S: Send + Sync + 'static> App<S> {
         }
         let mut functions = Vec::with_capacity(others.len() + 1);
         if !routes.is_empty() || self.mounted.is_some() {
-            for names in [&mut http.sends, &mut http.tables] {
-                names.sort();
-                names.dedup();
-            }
             http.trigger = TriggerSpec::Http { routes, mounted: self.mounted.is_some() };
             functions.push(http);
         }
         functions.extend(others);
-        for names in [&mut spec.queues, &mut spec.buckets, &mut spec.tables, &mut spec.topics] {
-            names.sort();
-            names.dedup();
-        }
         spec.functions = functions;
         spec
     }
@@ -257,6 +249,13 @@ impl<S: Send + Sync + 'static> App<S> {
             (kind != TriggerKind::Http).then_some(EventFunction { index, name, kind, source })
         };
         self.functions.iter().map(|f| f.descriptor()).enumerate().filter_map(event).collect()
+    }
+}
+
+/// Puts a name where it belongs in a sorted list, once: a sort would be 9 kB of every binary.
+fn add(names: &mut Vec<String>, name: &str) {
+    if let Err(at) = names.binary_search_by(|known| known.as_str().cmp(name)) {
+        names.insert(at, name.to_owned());
     }
 }
 

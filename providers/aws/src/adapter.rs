@@ -157,7 +157,8 @@ impl Room {
                 let order = if stream { Order::Kept } else { Order::None };
                 let failures = call_records(&self.service, records, &parts, order).await;
                 if stream {
-                    let sent = desk.api.respond(&call, &encode::stream(&failures)).await;
+                    encode::stream(&failures, &mut desk.answer);
+                    let sent = desk.api.respond(&call, &desk.answer).await;
                     return self.noted(&call, sent);
                 }
                 self.settle(desk, &call, whole(failures)).await;
