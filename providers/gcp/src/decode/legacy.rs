@@ -5,8 +5,6 @@ use serde_json::{Map, Value, json};
 use xcloud_core::event::CloudEvent;
 use xcloud_core::text::parse_json;
 
-use crate::binding::PUBSUB_TYPE;
-
 /// Type there, type here.
 pub(super) const TYPES: &[(&str, &str)] = &[
     ("google.pubsub.topic.publish", "google.cloud.pubsub.topic.v1.messagePublished"),
@@ -32,9 +30,11 @@ pub(super) const TYPES: &[(&str, &str)] = &[
     ("providers/google.firebase.database/eventTypes/ref.delete", "google.firebase.database.ref.v1.deleted"),
 ];
 
+const PUBSUB: &str = "pubsub.googleapis.com";
+
 /// The service of a type here, for events that do not say it.
 const SERVICES: &[(&str, &str)] = &[
-    ("google.cloud.pubsub.", "pubsub.googleapis.com"),
+    ("google.cloud.pubsub.", PUBSUB),
     ("google.cloud.storage.", "storage.googleapis.com"),
     ("google.cloud.firestore.", "firestore.googleapis.com"),
     ("google.firebase.auth.", "firebaseauth.googleapis.com"),
@@ -48,19 +48,21 @@ const SERVICES: &[(&str, &str)] = &[
 /// # Errors
 /// What the event does not have.
 pub fn event(body: &[u8]) -> Result<Option<CloudEvent>, String> {
-    read(body, TYPES, split)
+    read(body, split)
 }
 
-/// The same for a message: what is anything else is left to [`event`].
+/// The same, where none but messages are read: of another event id and type are right, and no more.
 pub(super) fn message(body: &[u8]) -> Result<Option<CloudEvent>, String> {
-    let types: Vec<_> = TYPES.iter().filter(|(_, new)| *new == PUBSUB_TYPE).copied().collect();
-    read(body, &types, published)
+    read(body, |parts| match parts.service {
+        PUBSUB => published(parts),
+        _ => Ok((parts.name.to_owned(), None, parts.data)),
+    })
 }
 
-fn read(body: &[u8], types: &[(&str, &str)], split: Splitter) -> Result<Option<CloudEvent>, String> {
+fn read(body: &[u8], split: Splitter) -> Result<Option<CloudEvent>, String> {
     let Ok(Value::Object(body)) = parse_json(body) else { return Ok(None) };
     let Some(ty) = context(&body, "eventType").and_then(Value::as_str) else { return Ok(None) };
-    let Some((_, new)) = types.iter().find(|(old, _)| *old == ty) else { return Ok(None) };
+    let Some((_, new)) = TYPES.iter().find(|(old, _)| *old == ty) else { return Ok(None) };
     convert(&body, new, split).map(Some).map_err(|why| format!("an event of the legacy type {ty}: {why}"))
 }
 
@@ -123,7 +125,7 @@ fn published(Parts { name, mut data, id, time, .. }: Parts<'_>) -> Result<Split,
 
 /// Source, subject and data as the service's own section of the mapping says.
 fn split(parts: Parts<'_>) -> Result<Split, String> {
-    if parts.service == "pubsub.googleapis.com" {
+    if parts.service == PUBSUB {
         return published(parts);
     }
     let Parts { body, service, name, mut data, .. } = parts;
