@@ -17,6 +17,7 @@ use crate::error::{BoxError, Error, ErrorKind, Result};
 use crate::event::{Incoming, Record, TriggerKind};
 use crate::handler::{Descriptor, DynFunction, Entry, Function, State, Trigger};
 use crate::instance::Instance;
+use crate::linked;
 use crate::outcome::{Outcome, Response, error_response};
 use crate::queue::BoxFuture;
 use crate::route::{Found, Router, not_found, wrong_method};
@@ -52,6 +53,15 @@ impl<S: Send + Sync + 'static> Functions<S> {
                 descriptor.tables.len() == <F::Args as crate::FromContext<S>>::TABLES,
                 "the handler has not one name in `tables` for each `Table` argument"
             );
+        }
+        if const { F::DESCRIPTOR.trigger.kind().is_record() } {
+            linked::RECORDS.raise();
+        }
+        if const { !F::DESCRIPTOR.sends.is_empty() } {
+            linked::SENDERS.raise();
+        }
+        if const { !F::DESCRIPTOR.tables.is_empty() } {
+            linked::TABLES.raise();
         }
         self.0.push(Box::new(Entry::<F>(PhantomData)));
         self
@@ -151,8 +161,8 @@ impl<S: Send + Sync + 'static> App<S> {
         for descriptor in self.functions.iter().map(|f| f.descriptor()) {
             let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<String>>();
             let (sends, tables) = (owned(descriptor.sends), owned(descriptor.tables));
-            spec.queues.extend(sends.iter().cloned());
-            spec.tables.extend(tables.iter().cloned());
+            sends.iter().for_each(|queue| add(&mut spec.queues, queue));
+            tables.iter().for_each(|table| add(&mut spec.tables, table));
             let trigger = match descriptor.trigger {
                 Trigger::Http { method, path } => {
                     let method = method.map(str::to_owned);
@@ -161,18 +171,18 @@ impl<S: Send + Sync + 'static> App<S> {
                         path: path.to_owned(),
                         handler: descriptor.name.to_owned(),
                     });
-                    http.sends.extend(sends);
-                    http.tables.extend(tables);
+                    sends.iter().for_each(|queue| add(&mut http.sends, queue));
+                    tables.iter().for_each(|table| add(&mut http.tables, table));
                     continue;
                 }
                 Trigger::Queue { queue, batch } => {
-                    spec.queues.push(queue.to_owned());
+                    add(&mut spec.queues, queue);
                     TriggerSpec::Queue { queue: queue.to_owned(), batch }
                 }
                 Trigger::Raw => TriggerSpec::Raw,
                 Trigger::Event => TriggerSpec::Event,
                 Trigger::Object { bucket, on } => {
-                    spec.buckets.push(bucket.to_owned());
+                    add(&mut spec.buckets, bucket);
                     TriggerSpec::Object { bucket: bucket.to_owned(), on }
                 }
                 Trigger::Schedule { schedule, timezone } => TriggerSpec::Schedule {
@@ -180,11 +190,11 @@ impl<S: Send + Sync + 'static> App<S> {
                     timezone: timezone.map(str::to_owned),
                 },
                 Trigger::Change { table } => {
-                    spec.tables.push(table.to_owned());
+                    add(&mut spec.tables, table);
                     TriggerSpec::Change { table: table.to_owned() }
                 }
                 Trigger::Topic { topic } => {
-                    spec.topics.push(topic.to_owned());
+                    add(&mut spec.topics, topic);
                     TriggerSpec::Topic { topic: topic.to_owned() }
                 }
             };
@@ -193,18 +203,10 @@ impl<S: Send + Sync + 'static> App<S> {
         }
         let mut functions = Vec::with_capacity(others.len() + 1);
         if !routes.is_empty() || self.mounted.is_some() {
-            for names in [&mut http.sends, &mut http.tables] {
-                names.sort();
-                names.dedup();
-            }
             http.trigger = TriggerSpec::Http { routes, mounted: self.mounted.is_some() };
             functions.push(http);
         }
         functions.extend(others);
-        for names in [&mut spec.queues, &mut spec.buckets, &mut spec.tables, &mut spec.topics] {
-            names.sort();
-            names.dedup();
-        }
         spec.functions = functions;
         spec
     }
@@ -247,6 +249,13 @@ impl<S: Send + Sync + 'static> App<S> {
             (kind != TriggerKind::Http).then_some(EventFunction { index, name, kind, source })
         };
         self.functions.iter().map(|f| f.descriptor()).enumerate().filter_map(event).collect()
+    }
+}
+
+/// Puts a name where it belongs in a sorted list, once: a sort would be 9 kB of every binary.
+fn add(names: &mut Vec<String>, name: &str) {
+    if let Err(at) = names.binary_search_by(|known| known.as_str().cmp(name)) {
+        names.insert(at, name.to_owned());
     }
 }
 
@@ -300,6 +309,16 @@ impl Program {
         &self.spec
     }
 
+    /// Whether a function of it sends to a queue: else no transport need be linked.
+    pub fn sends(&self) -> bool {
+        linked::SENDERS.is_up() && self.spec.functions.iter().any(|f| !f.sends.is_empty())
+    }
+
+    /// Whether a function of it uses a table, as [`Program::sends`].
+    pub fn uses_tables(&self) -> bool {
+        linked::TABLES.is_up() && self.spec.functions.iter().any(|f| !f.tables.is_empty())
+    }
+
     /// Whether the app wants to know when the instance ends.
     pub fn has_shutdown_hook(&self) -> bool {
         self.has_shutdown
@@ -322,7 +341,8 @@ impl Program {
         }
         let serves = |name: &str| only.as_ref().is_none_or(|list| list.contains(&name));
         let http = self.spec.function(spec::HTTP_FUNCTION).is_some() && serves(spec::HTTP_FUNCTION);
-        let events = self.events.into_iter().filter(|e| serves(&e.name)).collect();
+        let events: Vec<_> = self.events.into_iter().filter(|e| serves(&e.name)).collect();
+        let records = events.iter().any(|e| e.kind.is_record());
         #[cfg(feature = "tracing")]
         crate::log::tracing::install(&instance);
         let cors = env::var(env::CORS).filter(|_| http).map(|text| Cors::parse(&text)).transpose()?;
@@ -332,6 +352,7 @@ impl Program {
             http,
             cors,
             events,
+            records,
             cold: AtomicBool::new(true),
             shutdown: std::sync::Mutex::new(shutdown),
         };
@@ -348,6 +369,7 @@ struct Shared {
     http: bool,
     cors: Option<Cors>,
     events: Vec<EventFunction>,
+    records: bool,
     cold: AtomicBool,
     shutdown: std::sync::Mutex<Option<Shutdown>>,
 }
@@ -370,6 +392,12 @@ impl Service {
     /// The event functions that this instance serves.
     pub fn events(&self) -> &[EventFunction] {
         &self.0.events
+    }
+
+    /// Whether a function of this instance takes records. A room reads them only then: what it calls under this and
+    /// nowhere else is not linked into a program that has no such function.
+    pub fn takes_records(&self) -> bool {
+        linked::RECORDS.is_up() && self.0.records
     }
 
     /// The function for messages of a queue that the platform calls `source`: the one whose queue has that name

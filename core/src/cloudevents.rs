@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::CloudEvent;
-use crate::text::{base64_decode, base64_encode, percent_decode};
+use crate::text::{base64_decode, base64_encode, parse_json, percent_decode};
 
 /// How a request carries CloudEvents, by its content type and headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub fn from_json(body: &[u8]) -> Result<Vec<CloudEvent>> {
 }
 
 fn parse(body: &[u8]) -> Result<Value> {
-    serde_json::from_slice(body).map_err(|e| bad(format!("the body is not JSON: {e}")))
+    parse_json(body).map_err(|e| bad(format!("the body is not JSON: {e}")))
 }
 
 fn from_object(mut object: Map<String, Value>) -> Result<CloudEvent> {
@@ -191,7 +191,7 @@ pub fn to_json(event: &CloudEvent) -> Value {
         put(name, value);
     }
     if !event.data.is_empty() {
-        match serde_json::from_slice::<Value>(&event.data) {
+        match parse_json(&event.data) {
             Ok(value) => drop(object.insert("data".to_owned(), value)),
             Err(_) => drop(object.insert("data_base64".to_owned(), base64_encode(&event.data).into())),
         }

@@ -14,6 +14,7 @@ pub mod error;
 pub mod event;
 pub mod handler;
 pub mod instance;
+mod linked;
 pub mod log;
 pub mod outcome;
 pub mod queue;

@@ -76,6 +76,11 @@ pub fn error_response(error: &Error) -> Response {
     response
 }
 
+/// A failure in the words of Lambda, which Alibaba has taken over.
+pub fn error_json(message: &str, error_type: &str) -> String {
+    serde_json::json!({ "errorMessage": message, "errorType": error_type, "stackTrace": [] }).to_string()
+}
+
 /// A value that a handler of an event with output `O` may return.
 #[diagnostic::on_unimplemented(
     message = "a handler of this event cannot return `{Self}`",

@@ -1,7 +1,16 @@
-//! Small text codecs shared by the rooms: percent-decoding, base64, RFC 3339.
+//! Small text codecs shared by the rooms: percent-decoding, base64, RFC 3339, JSON of any shape.
 
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Any JSON. Every crate that reads a [`serde_json::Value`] by itself has a parser of its own in the binary, of 20 kB
+/// to 30 kB; this is one for all.
+///
+/// # Errors
+/// It is not JSON.
+pub fn parse_json(bytes: &[u8]) -> serde_json::Result<serde_json::Value> {
+    serde_json::from_slice(bytes)
+}
 
 fn hex(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).and_then(|d| u8::try_from(d).ok())

@@ -1,7 +1,8 @@
 //! `run`: describe, detect, and hand the app to its room.
 
 use xcloud_core::error::ErrorKind;
-use xcloud_core::queue::Bindings;
+use xcloud_core::queue::{Bindings, OpenQueue};
+use xcloud_core::table::OpenTable;
 use xcloud_core::{App, Error, Platform, Program, Result, env};
 
 use crate::detect::detect;
@@ -19,7 +20,8 @@ pub fn run<S: Send + Sync + 'static>(app: App<S>) -> Result<()> {
         return describe(&program, &file);
     }
     let platform = detect(|name| std::env::var(name).ok())?;
-    enter(platform, program, bindings())
+    let bindings = bindings(&program);
+    enter(platform, program, bindings)
 }
 
 fn describe(program: &Program, file: &str) -> Result<()> {
@@ -29,17 +31,20 @@ fn describe(program: &Program, file: &str) -> Result<()> {
     })
 }
 
-/// The schemes that `XCLOUD_QUEUE_<NAME>` and `XCLOUD_TABLE_<NAME>` may use in this build.
-fn bindings() -> Bindings {
+/// The schemes that `XCLOUD_QUEUE_<NAME>` and `XCLOUD_TABLE_<NAME>` may use in this build, as far as the program asks for
+/// any.
+fn bindings(program: &Program) -> Bindings {
+    let queues: &[(_, OpenQueue)] = &[
+        #[cfg(feature = "local")]
+        (xcloud_local::binding::SCHEME, xcloud_local::sender::open_queue),
+    ];
+    let tables: &[(_, OpenTable)] = &[
+        #[cfg(feature = "local")]
+        (xcloud_local::binding::SCHEME, xcloud_local::table::open_table),
+    ];
     Bindings::new(
-        vec![
-            #[cfg(feature = "local")]
-            (xcloud_local::binding::SCHEME, xcloud_local::sender::open_queue),
-        ],
-        vec![
-            #[cfg(feature = "local")]
-            (xcloud_local::binding::SCHEME, xcloud_local::table::open_table),
-        ],
+        if program.sends() { queues.to_vec() } else { Vec::new() },
+        if program.uses_tables() { tables.to_vec() } else { Vec::new() },
     )
 }
 

@@ -29,6 +29,17 @@ suite!(topic: topic_message, topic_attributes, topic_failure_comes_again,
     topic_message_of_another_type_is_refused_and_the_next_flows);
 suite!(event: event_of_the_application, event_failure_comes_again, an_event_keeps_its_key_on_every_delivery);
 
+/// One event of each kind, and the function of the fixture that takes it.
+pub(crate) fn one_of_each() -> [(&'static str, Record); 5] {
+    [
+        ("see", object("1", "a", ObjectAction::Created, "uploads")),
+        ("sweep", tick("2")),
+        ("audit", change("3", ChangeKind::Created, None, row("ok"))),
+        ("hear", topic("4", "hi")),
+        ("notice", application("5", "ok")),
+    ]
+}
+
 const WHEN: u64 = 1_795_464_000;
 
 fn event(id: &str) -> CloudEvent {

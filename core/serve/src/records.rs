@@ -2,7 +2,7 @@
 
 use xcloud_core::event::{Incoming, Record};
 use xcloud_core::log::{Level, call_line};
-use xcloud_core::{Error, Outcome, Parts, Result, Service};
+use xcloud_core::{BoxFuture, Error, Outcome, Parts, Result, Service};
 
 use crate::call_event;
 
@@ -26,22 +26,26 @@ pub struct Failure {
 
 /// Calls the function of each record, one after the other, and returns those that were not handled: with
 /// [`Order::Kept`] the first alone. `parts` are the delivery's; a record's own attempt comes before theirs.
-pub async fn call_records(
-    service: &Service,
+///
+/// Its type is erased: it is the state of a room's loop else, which is linked whether or not anybody gets into it.
+pub fn call_records<'a>(
+    service: &'a Service,
     records: Vec<Record>,
-    parts: &Parts,
+    parts: &'a Parts,
     order: Order,
-) -> Vec<Failure> {
-    let mut failures = Vec::new();
-    for record in records {
-        let position = record.position.clone();
-        let Err(error) = call(service, record, parts.clone()).await else { continue };
-        failures.push(Failure { position, error });
-        if order == Order::Kept {
-            break;
+) -> BoxFuture<'a, Vec<Failure>> {
+    Box::pin(async move {
+        let mut failures = Vec::new();
+        for record in records {
+            let position = record.position.clone();
+            let Err(error) = call(service, record, parts.clone()).await else { continue };
+            failures.push(Failure { position, error });
+            if order == Order::Kept {
+                break;
+            }
         }
-    }
-    failures
+        failures
+    })
 }
 
 async fn call(service: &Service, record: Record, mut parts: Parts) -> Result<()> {

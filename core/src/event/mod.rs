@@ -66,6 +66,11 @@ impl TriggerKind {
             Self::Event => "event",
         }
     }
+
+    /// Whether its events are records: neither requests nor messages of a queue, nor bytes that nobody reads.
+    pub const fn is_record(self) -> bool {
+        !matches!(self, Self::Http | Self::Queue | Self::Raw)
+    }
 }
 
 /// An event in neutral form, as every room's `decode` makes it.

@@ -84,8 +84,13 @@ impl<'a> Logger<'a> {
     /// Adds a field to the next line.
     #[must_use]
     pub fn field(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.fields.insert(name.to_owned(), value.into());
+        self.add(name, value.into());
         self
+    }
+
+    /// Not generic, as [`Logger::line`]: else each crate that logs has a map's code of its own.
+    fn add(&mut self, name: &str, value: Value) {
+        self.fields.insert(name.to_owned(), value);
     }
 
     /// Writes an info line.
@@ -108,11 +113,15 @@ impl<'a> Logger<'a> {
         self.write(Level::Debug, message);
     }
 
-    fn write(mut self, level: Level, message: impl fmt::Display) {
-        self.fields.insert("handler".to_owned(), self.cx.handler().into());
+    fn write(self, level: Level, message: impl fmt::Display) {
+        self.line(level, &message.to_string());
+    }
+
+    fn line(mut self, level: Level, message: &str) {
+        self.add("handler", self.cx.handler().into());
         let call = Call { id: self.cx.id(), trace: self.cx.trace() };
         let instance = self.cx.instance();
-        instance.sink.write(&line(instance, level, &message.to_string(), Some(call), self.fields));
+        instance.sink.write(&line(instance, level, message, Some(call), self.fields));
     }
 }
 

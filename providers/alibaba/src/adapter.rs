@@ -119,13 +119,15 @@ fn choose(service: &Service, body: &Bytes, parts: &Parts) -> Result<Work> {
     };
     let serves = |kind| service.events().iter().any(|e| e.kind == kind);
     let records = |stream, records| Records { stream, records };
-    let read = match decode::event(body, facts) {
+    let takes_records = service.takes_records();
+    let read = match if takes_records { decode::event(body, facts) } else { decode::messages(body) } {
         Ok(Delivery::Messages(messages))
             if serves(TriggerKind::Queue) || (messages.topic && serves(TriggerKind::Topic)) =>
         {
             return message(service, messages, parts);
         }
-        Ok(Delivery::Messages(messages)) => Ok(records(false, messages.events())),
+        Ok(Delivery::Messages(messages)) if takes_records => Ok(records(false, messages.events())),
+        Ok(Delivery::Messages(_)) => Err(unknown(service, "a message of a queue")),
         Ok(Delivery::Records(records)) => Ok(records),
         Ok(Delivery::Raw(what)) => Err(unknown(service, &what)),
         // A raw handler alone judges for itself.
@@ -141,7 +143,7 @@ fn choose(service: &Service, body: &Bytes, parts: &Parts) -> Result<Work> {
     if let Some(target) = service.raw_target() {
         return Ok(Work::Raw(target));
     }
-    if serves(TriggerKind::Topic) {
+    if takes_records && serves(TriggerKind::Topic) {
         return Ok(Work::Records(records(false, vec![decode::stream(body, facts)])));
     }
     read.map(Work::Records)

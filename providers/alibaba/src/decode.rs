@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request};
 use serde_json::Value;
 use xcloud_core::event::{CloudEvent, Record};
-use xcloud_core::text::rfc3339;
+use xcloud_core::text::{parse_json, rfc3339};
 use xcloud_core::{Error, ErrorKind, Result};
 
 pub use self::eventbridge::Messages;
@@ -102,20 +102,20 @@ pub fn event(body: &[u8], facts: Facts<'_>) -> Result<Delivery> {
         let stream = |records| Delivery::Records(Records { stream: true, records });
         return Ok(records.map_or_else(|| Delivery::Raw("CBOR of no known shape".to_owned()), stream));
     }
-    let event: Value = match serde_json::from_slice(body) {
+    let event = match parse_json(body) {
         Ok(event) => event,
         Err(error) => return Ok(Delivery::Raw(format!("not JSON: {error}"))),
     };
-    if let Value::Array(array) = &event {
-        return match array.iter().any(eventbridge::is_event) {
-            true => eventbridge::read(eventbridge::events(body, Some(array))?),
-            false => Ok(Delivery::Raw("a JSON array, not of CloudEvents".to_owned())),
+    if let Some(events) = eventbridge::events(body, &event)? {
+        return match eventbridge::messages(events)? {
+            Ok(messages) => Ok(Delivery::Messages(messages)),
+            Err(events) => eventbridge::records(events).map(Delivery::Records),
         };
     }
-    let has = |names: &[&str]| names.iter().all(|name| event.get(name).is_some());
-    if has(&["specversion"]) {
-        return eventbridge::read(eventbridge::events(body, None)?);
+    if event.is_array() {
+        return Ok(Delivery::Raw("a JSON array, not of CloudEvents".to_owned()));
     }
+    let has = |names: &[&str]| names.iter().all(|name| event.get(name).is_some());
     if let Some(records) = event.get("events").map(oss::read).transpose()?.flatten() {
         return Ok(Delivery::Records(Records { stream: false, records }));
     }
@@ -130,6 +130,26 @@ pub fn event(body: &[u8], facts: Facts<'_>) -> Result<Delivery> {
         return Ok(Delivery::Records(Records { stream: true, records }));
     }
     Ok(Delivery::Raw("JSON of no known shape".to_owned()))
+}
+
+/// Reads an event of an instance that takes messages and nothing else: any other is raw.
+///
+/// # Errors
+/// [`ErrorKind::BadEvent`]: messages that are not of their documented shape, or of several queues at once.
+pub fn messages(body: &[u8]) -> Result<Delivery> {
+    let event = match parse_json(body) {
+        Ok(event) => event,
+        Err(error) => return Ok(Delivery::Raw(format!("not JSON: {error}"))),
+    };
+    let messages = eventbridge::events(body, &event)?.map(eventbridge::messages).transpose()?;
+    Ok(match messages {
+        Some(Ok(messages)) => Delivery::Messages(messages),
+        Some(Err(events)) => {
+            let ty = events.first().map_or("", |event| &event.ty);
+            Delivery::Raw(format!("a CloudEvent of type {ty}"))
+        }
+        None => Delivery::Raw("JSON that is no message of a queue".to_owned()),
+    })
 }
 
 fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {

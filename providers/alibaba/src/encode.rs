@@ -4,7 +4,7 @@
 //! runtimes", 2025-09); with 404 it tries an asynchronous call again. Single messages of a batch cannot fail.
 
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use serde_json::json;
+use xcloud_core::outcome::error_json;
 use xcloud_core::{Body, Error, Outcome, Response};
 
 use crate::binding::{HEADER_PREFIX, STATUS_HEADER};
@@ -24,12 +24,8 @@ pub fn outcome(outcome: Outcome) -> Response {
 
 /// The answer to an event that was not handled.
 pub fn failure(error: &Error) -> Response {
-    let body = json!({
-        "errorMessage": error.public_message(),
-        "errorType": error.kind().name(),
-        "stackTrace": [],
-    });
-    answer(StatusCode::NOT_FOUND, "404", Body::from(body.to_string()))
+    let body = error_json(error.public_message(), error.kind().name());
+    answer(StatusCode::NOT_FOUND, "404", Body::from(body))
 }
 
 fn success(body: Body) -> Response {

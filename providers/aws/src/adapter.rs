@@ -120,7 +120,8 @@ impl Room {
 
     async fn handle(&self, desk: &mut Desk, next: Next) {
         let Next { call, payload } = next;
-        let event = decode::event(&payload, &mut desk.scratch);
+        let read = if self.service.takes_records() { decode::event } else { decode::call };
+        let event = read(&payload, &mut desk.scratch);
         let mut parts = Parts {
             id: call.id.clone(),
             deadline: call.deadline,
@@ -150,11 +151,14 @@ impl Room {
                     Err(error) => self.refuse(desk, &call, &error).await,
                 }
             }
-            Ok(Payload::Records(Records { stream, records })) if self.takes(&records) => {
+            Ok(Payload::Records(Records { stream, records }))
+                if self.service.takes_records() && self.takes(&records) =>
+            {
                 let order = if stream { Order::Kept } else { Order::None };
                 let failures = call_records(&self.service, records, &parts, order).await;
                 if stream {
-                    let sent = desk.api.respond(&call, &encode::stream(&failures)).await;
+                    encode::stream(&failures, &mut desk.answer);
+                    let sent = desk.api.respond(&call, &desk.answer).await;
                     return self.noted(&call, sent);
                 }
                 self.settle(desk, &call, whole(failures)).await;

@@ -50,6 +50,17 @@ pub enum Payload {
 /// # Errors
 /// [`ErrorKind::BadEvent`]: records that are not of their service's documented shape.
 pub fn event(payload: &Bytes, scratch: &mut Scratch) -> Result<Payload> {
+    match call(payload, scratch)? {
+        Payload::Raw(raw) => Ok(records::read(&raw)?.map_or(Payload::Raw(raw), Payload::Records)),
+        known => Ok(known),
+    }
+}
+
+/// Reads a payload of an instance that takes requests and messages: what is neither is raw.
+///
+/// # Errors
+/// [`ErrorKind::BadEvent`]: messages that are not of SQS's documented shape.
+pub fn call(payload: &Bytes, scratch: &mut Scratch) -> Result<Payload> {
     let text = std::str::from_utf8(payload);
     let Some(wire) = text.ok().and_then(|_| http::Wire::read(payload, scratch).ok()) else {
         return Ok(Payload::Raw(payload.clone()));
@@ -60,9 +71,7 @@ pub fn event(payload: &Bytes, scratch: &mut Scratch) -> Result<Payload> {
     match wire.records {
         Some(queue::Records::Sqs(records)) => queue::messages(records, payload, scratch),
         Some(queue::Records::Faulty(fault)) => Err(queue::undocumented(fault)),
-        Some(queue::Records::Other) | None => {
-            Ok(records::read(payload)?.map_or_else(|| Payload::Raw(payload.clone()), Payload::Records))
-        }
+        Some(queue::Records::Other) | None => Ok(Payload::Raw(payload.clone())),
     }
 }
 

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use ::http::{HeaderMap, HeaderName, HeaderValue, header, response};
 use serde::Serialize;
+use xcloud_core::outcome::error_json;
 use xcloud_core::text::base64_encode;
 use xcloud_core::{BatchOutcome, Error};
 use xcloud_serve::records::Failure;
@@ -124,18 +125,20 @@ fn json(value: &(impl Serialize + ?Sized), out: &mut Vec<u8>) {
 }
 
 /// Which record of a stream failed first: it and all after it come again. An answer that names none is success.
-pub fn stream(failures: &[Failure]) -> Vec<u8> {
+pub fn stream(failures: &[Failure], out: &mut Vec<u8>) {
     let failed = failures.first().and_then(|failure| failure.position.as_deref());
-    let failed: Vec<_> =
-        failed.map(|position| serde_json::json!({ "itemIdentifier": position })).into_iter().collect();
-    serde_json::json!({ "batchItemFailures": failed }).to_string().into_bytes()
+    failed_items(failed.into_iter(), out);
 }
 
 /// The partial batch response: <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>.
 pub fn batch(outcome: &BatchOutcome, out: &mut Vec<u8>) {
+    failed_items(outcome.failed().iter().map(|(id, _)| id.as_str()), out);
+}
+
+fn failed_items<'a>(ids: impl Iterator<Item = &'a str>, out: &mut Vec<u8>) {
     out.clear();
     out.extend_from_slice(b"{\"batchItemFailures\":[");
-    for (at, (id, _)) in outcome.failed().iter().enumerate() {
+    for (at, id) in ids.enumerate() {
         out.extend_from_slice(if at > 0 { b",{\"itemIdentifier\":" } else { b"{\"itemIdentifier\":" });
         json(id, out);
         out.push(b'}');
@@ -146,9 +149,7 @@ pub fn batch(outcome: &BatchOutcome, out: &mut Vec<u8>) {
 /// The body of a reported error. The caller of a function is who may invoke it, not an HTTP client: it gets the
 /// message where the error is one for callers, and the log has the rest.
 pub fn failure(error: &Error) -> Vec<u8> {
-    serde_json::json!({ "errorMessage": error.public_message(), "errorType": error_type(error), "stackTrace": [] })
-        .to_string()
-        .into_bytes()
+    error_json(error.public_message(), &error_type(error)).into_bytes()
 }
 
 /// The error's kind as Lambda takes it: `(Runtime|Function)\.[A-Z][a-zA-Z]+`.

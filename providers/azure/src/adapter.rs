@@ -177,8 +177,13 @@ async fn event(service: &Service, function: &Function, body: &Bytes, mut parts: 
             parts.attempt = decode::attempt(&batch);
             vec![Incoming::Queue(batch)]
         }),
-        kind => decode::records(kind, body, &function.binding)
+        kind if service.takes_records() => decode::records(kind, body, &function.binding)
             .map(|records| records.into_iter().map(|record| Incoming::Record(Box::new(record))).collect()),
+        // Each of these paths is a function's of its own kind.
+        kind => {
+            let message = format!("this instance serves no {} function", kind.as_str());
+            Err(Error::new(ErrorKind::BadEvent, message))
+        }
     };
     match read {
         Ok(all) => call_all(service, function, all, body, &parts).await,

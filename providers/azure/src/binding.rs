@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use xcloud_core::spec::{FunctionSpec, TriggerSpec};
+use xcloud_core::text::parse_json;
 use xcloud_core::{Error, ErrorKind, Result};
 use xcloud_schedule::{Dialect, Schedule, lower};
 
@@ -180,7 +181,7 @@ impl Binding {
         let wrong = |why: String| {
             Error::new(ErrorKind::Config, format!("function.json of `{}`: {why}", self.function))
         };
-        let json: Value = serde_json::from_slice(json).map_err(|e| wrong(e.to_string()))?;
+        let json: Value = parse_json(json).map_err(|e| wrong(e.to_string()))?;
         let text = |binding: &Value, name: &str| binding.get(name).and_then(Value::as_str).map(str::to_owned);
         let is_trigger = |binding: &&Value| {
             text(binding, "type").is_some_and(|ty| ty.to_ascii_lowercase().ends_with("trigger"))

@@ -74,6 +74,24 @@ impl Delivery {
 /// # Errors
 /// [`ErrorKind::BadEvent`] saying what was expected.
 pub fn request(headers: &HeaderMap, body: Bytes) -> Result<Vec<Delivery>> {
+    deliveries(headers, body, cloud_event, legacy::event)
+}
+
+/// As [`request`], for an instance that takes messages and no records: a CloudEvent of another type is not read, and raw.
+///
+/// # Errors
+/// [`ErrorKind::BadEvent`] saying what was expected.
+pub fn messages(headers: &HeaderMap, body: Bytes) -> Result<Vec<Delivery>> {
+    let of = |event: CloudEvent| if event.ty == PUBSUB_TYPE { message(event) } else { Ok(unread(event)) };
+    deliveries(headers, body, of, legacy::message)
+}
+
+fn deliveries(
+    headers: &HeaderMap,
+    body: Bytes,
+    cloud_event: impl Fn(CloudEvent) -> Result<Delivery>,
+    legacy: impl Fn(&[u8]) -> Result<Option<CloudEvent>, String>,
+) -> Result<Vec<Delivery>> {
     if let Some(mode) = cloudevents::mode(headers) {
         return cloudevents::from_request(mode, headers, body)?.into_iter().map(cloud_event).collect();
     }
@@ -81,7 +99,7 @@ pub fn request(headers: &HeaderMap, body: Bytes) -> Result<Vec<Delivery>> {
         of_record(tick)
     } else if is_push(&body) {
         pubsub::delivery(&body, None).map_err(bad)?
-    } else if let Some(event) = legacy::event(&body).map_err(bad)? {
+    } else if let Some(event) = legacy(&body).map_err(bad)? {
         cloud_event(event)?
     } else if body.is_empty() {
         return Err(bad("the request carries no event: no body and no `ce-` headers".to_owned()));
@@ -92,6 +110,16 @@ pub fn request(headers: &HeaderMap, body: Bytes) -> Result<Vec<Delivery>> {
     Ok(vec![Delivery { body: Some(body), ..delivery }])
 }
 
+/// A CloudEvent of a type that no function here takes.
+fn unread(event: CloudEvent) -> Delivery {
+    let (id, incoming) = (Some(event.id.clone()), Incoming::Raw(event.data.clone()));
+    Delivery { id, attempt: None, names: Vec::new(), incoming, event: Some(event), body: None }
+}
+
+fn message(event: CloudEvent) -> Result<Delivery> {
+    read(event, |event| pubsub::delivery(&event.data.clone(), Some(event)))
+}
+
 /// One CloudEvent, by its type.
 ///
 /// # Errors
@@ -99,7 +127,7 @@ pub fn request(headers: &HeaderMap, body: Bytes) -> Result<Vec<Delivery>> {
 pub fn cloud_event(event: CloudEvent) -> Result<Delivery> {
     let ty = event.ty.as_str();
     if ty == PUBSUB_TYPE {
-        return read(event, |event| pubsub::delivery(&event.data.clone(), Some(event)));
+        return message(event);
     }
     let record = if STORAGE_TYPES.iter().any(|(_, known)| *known == ty) {
         read(event, storage::record)

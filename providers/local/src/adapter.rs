@@ -93,7 +93,10 @@ struct Room {
 
 async fn answer(room: Room, request: Request<Bytes>) -> Response {
     let Room { service, token, timeout } = room;
-    let call = match decode::call(request, token.as_deref()) {
+    let record = |body: &[u8]| {
+        if service.takes_records() { decode::record(body) } else { Err(nobody(&service)) }
+    };
+    let call = match decode::call_with(request, token.as_deref(), record) {
         Ok(call) => call,
         Err(error) => return refuse(&service, &error),
     };
@@ -123,6 +126,12 @@ async fn answer(room: Room, request: Request<Bytes>) -> Response {
 fn refuse(service: &Service, error: &Error) -> Response {
     instance_line(service.instance(), Level::Error, &error.to_string());
     encode::failure(error)
+}
+
+fn nobody(service: &Service) -> Error {
+    let names: Vec<_> = service.events().iter().map(|e| e.name.as_str()).collect();
+    let message = format!("no function here takes this event; this instance serves {}", names.join(", "));
+    Error::new(ErrorKind::BadEvent, message)
 }
 
 fn target(service: &Service, function: Option<&str>, kind: TriggerKind) -> Result<Target> {

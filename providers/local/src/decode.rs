@@ -33,7 +33,19 @@ pub struct Call {
 ///
 /// # Errors
 /// [`ErrorKind::BadEvent`]: the host's own event is not of its documented shape.
-pub fn call(mut request: Request<Bytes>, token: Option<&str>) -> Result<Call> {
+pub fn call(request: Request<Bytes>, token: Option<&str>) -> Result<Call> {
+    call_with(request, token, record)
+}
+
+/// As [`call`], with another way to read a record.
+///
+/// # Errors
+/// As those of [`call`], and what `record` returns.
+pub fn call_with(
+    mut request: Request<Bytes>,
+    token: Option<&str>,
+    record: impl FnOnce(&[u8]) -> Result<Record>,
+) -> Result<Call> {
     let headers = request.headers();
     let text = |name: &str| headers.get(name)?.to_str().ok();
     let id = text(ID_HEADER).filter(|id| !id.is_empty()).map(str::to_owned);

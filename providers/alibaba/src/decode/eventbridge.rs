@@ -1,12 +1,12 @@
 //! CloudEvents, one or an array of them, as EventBridge delivers them: messages of SMQ queues and RocketMQ topics, OSS
 //! events, the neutral types, anything else.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use xcloud_core::event::{Batch, CloudEvent, Payload, RawMessage, Record, neutral};
-use xcloud_core::text::parse_rfc3339;
+use xcloud_core::text::{parse_json, parse_rfc3339};
 use xcloud_core::{Result, cloudevents};
 
-use super::{Delivery, Records, bad, oss};
+use super::{Records, bad, oss};
 use crate::binding::{MNS_TYPE, MQ_TYPE};
 
 /// Messages of one queue or topic.
@@ -44,21 +44,25 @@ impl Messages {
     }
 }
 
-/// Events as they are in the body: objects, or (Kafka through EventBridge, `events/README_KAFKA_EVENTBRIDGE.md`) texts
-/// that hold objects.
-pub(super) fn events(body: &[u8], array: Option<&[Value]>) -> Result<Vec<CloudEvent>> {
-    let Some(texts) = array.filter(|array| array.iter().all(Value::is_string)) else {
-        return cloudevents::from_json(body);
+/// The CloudEvents of a body, `value` as JSON, if it holds any: objects, or (Kafka through EventBridge,
+/// `events/README_KAFKA_EVENTBRIDGE.md`) texts that hold objects.
+pub(super) fn events(body: &[u8], value: &Value) -> Result<Option<Vec<CloudEvent>>> {
+    let texts = match value {
+        Value::Array(array) if !array.iter().any(is_event) => return Ok(None),
+        Value::Array(array) => array.iter().all(Value::is_string).then_some(array),
+        other if other.get("specversion").is_none() => return Ok(None),
+        _ => None,
     };
+    let Some(texts) = texts else { return cloudevents::from_json(body).map(Some) };
     let mut events = Vec::with_capacity(texts.len());
     for text in texts.iter().filter_map(Value::as_str) {
         events.extend(cloudevents::from_json(text.as_bytes())?);
     }
-    Ok(events)
+    Ok(Some(events))
 }
 
 /// Whether this element of an array is a CloudEvent, or a text that holds one.
-pub(super) fn is_event(value: &Value) -> bool {
+fn is_event(value: &Value) -> bool {
     match value {
         Value::Object(object) => object.contains_key("specversion"),
         Value::String(text) => text.trim_start().starts_with('{') && text.contains("\"specversion\""),
@@ -66,22 +70,21 @@ pub(super) fn is_event(value: &Value) -> bool {
     }
 }
 
-/// What the events are.
-pub(super) fn read(events: Vec<CloudEvent>) -> Result<Delivery> {
-    let is_message = |event: &CloudEvent| event.ty == MNS_TYPE || event.ty == MQ_TYPE;
-    if events.iter().any(is_message) {
-        return messages(events).map(Delivery::Messages);
-    }
+/// What each of the events is, when they are no messages.
+pub(super) fn records(events: Vec<CloudEvent>) -> Result<Records> {
     let records = events.into_iter().map(|event| match oss::event_action(&event.ty) {
         Some(action) => oss::of_event(event, action),
         // The neutral types; any other event is itself.
         None => neutral::from_cloud_event(event),
     });
-    let records = records.collect::<Result<_>>()?;
-    Ok(Delivery::Records(Records { stream: false, records }))
+    Ok(Records { stream: false, records: records.collect::<Result<_>>()? })
 }
 
-fn messages(events: Vec<CloudEvent>) -> Result<Messages> {
+/// The messages of a queue or topic; the events themselves when none is a message.
+pub(super) fn messages(events: Vec<CloudEvent>) -> Result<Result<Messages, Vec<CloudEvent>>> {
+    if !events.iter().any(|event| event.ty == MNS_TYPE || event.ty == MQ_TYPE) {
+        return Ok(Err(events));
+    }
     let mut source: Option<String> = None;
     let topic = events.iter().all(|event| event.ty == MQ_TYPE);
     let mut messages = Vec::with_capacity(events.len());
@@ -94,12 +97,15 @@ fn messages(events: Vec<CloudEvent>) -> Result<Messages> {
         source = Some(name);
         messages.push((event, message));
     }
-    Ok(Messages { source: source.unwrap_or_default(), topic, messages })
+    Ok(Ok(Messages { source: source.unwrap_or_default(), topic, messages }))
 }
 
 fn message(event: &CloudEvent) -> Result<(String, RawMessage)> {
-    let mut data: Map<String, Value> = serde_json::from_slice(&event.data)
-        .map_err(|e| bad(format!("the data of message `{}` is not an object: {e}", event.id)))?;
+    let wrong = |why: String| bad(format!("the data of message `{}` is not an object: {why}", event.id));
+    let mut data = match parse_json(&event.data).map_err(|e| wrong(e.to_string()))? {
+        Value::Object(data) => data,
+        _ => return Err(wrong("it is other JSON".to_owned())),
+    };
     let (queue, body) = match event.ty.as_str() {
         MNS_TYPE => (subject_queue(event), data.remove("messageBody")),
         MQ_TYPE => (data.get("topic").and_then(Value::as_str).map(str::to_owned), data.remove("body")),

@@ -3,6 +3,7 @@
 use serde_json::Value;
 use xcloud_core::Result;
 use xcloud_core::event::{CloudEvent, ObjectAction, Payload, Record};
+use xcloud_core::text::parse_json;
 
 use super::{bad, json, need, text};
 
@@ -51,8 +52,7 @@ pub(super) fn event_action(ty: &str) -> Option<ObjectAction> {
 /// An object's event that came through EventBridge, its attributes untouched.
 pub(super) fn of_event(event: CloudEvent, action: ObjectAction) -> Result<Record> {
     let failed = |why: &str| bad(format!("event `{}` of type {}: {why}", event.id, event.ty));
-    let data: Value =
-        serde_json::from_slice(&event.data).map_err(|e| failed(&format!("its data is not JSON: {e}")))?;
+    let data = parse_json(&event.data).map_err(|e| failed(&format!("its data is not JSON: {e}")))?;
     let payload = payload(&data, action).map_err(|e| failed(&format!("its data: {}", e.message())))?;
     let bucket = object(&data).map(|object| object.bucket.to_owned()).unwrap_or_default();
     Ok(Record::new(event, payload, bucket))

@@ -342,15 +342,30 @@ fn numbers_are_not_trusted() {
     assert!(matches!(one(float).payload, Payload::Object { size: None, .. }));
 }
 
+/// For an instance that takes no records.
+#[test]
+fn messages_are_read_alone_as_they_are_with_records() {
+    let alone = |body: &str| super::messages(body.as_bytes()).unwrap();
+    for message in [QUEUE, ROCKET] {
+        assert_eq!(describe(alone(message)), describe(read(message)));
+    }
+    for other in [OSS, EVENT, TIMER, TOPIC, TABLE, "text", "[]"] {
+        assert!(matches!(alone(other), Delivery::Raw(_)), "{other}");
+    }
+    assert!(matches!(super::messages(CBOR), Ok(Delivery::Raw(_))));
+    let Delivery::Raw(what) = alone(EVENT) else { panic!() };
+    assert!(what.contains("type oss:"), "{what}");
+}
+
 const VECTORS: [&str; 7] = [OSS, EVENT, TIMER, TOPIC, ROCKET, QUEUE, TABLE];
 
 proptest! {
     #[test]
     fn no_body_makes_it_panic(body: Vec<u8>, text in "\\PC*", number: f64, at: usize) {
-        drop(event(&body, FACTS));
+        drop((event(&body, FACTS), super::messages(&body)));
         let vector = VECTORS[at % VECTORS.len()];
         let cut: String = vector.chars().take(at % vector.len()).collect();
-        drop(event(cut.as_bytes(), FACTS));
+        drop((event(cut.as_bytes(), FACTS), super::messages(cut.as_bytes())));
         let (text, number) = (Value::from(text).to_string(), number.to_string());
         for known in
             ["\"TEST\"", "\"ObjectCreated:PutObject\"", "\"2022-07-29T10:02:58Z\"", "\"Put\"", "\"pk_0\"", "\"1.0\""]

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use xcloud_core::outcome::error_json;
 use xcloud_core::{Error, ErrorKind, Result, env};
 use xcloud_serve::Client;
 use xcloud_serve::client::{Address, Headers, Repeat, Reply};
@@ -133,13 +134,11 @@ impl Api {
 
     /// Reports an init that failed. Its readers are the function's owners: they get the whole message.
     pub(super) async fn init_error(&mut self, error: &Error) -> Result<()> {
-        let body = serde_json::json!({
-            "errorMessage": error.to_string(), "errorType": "Runtime.InitError", "stackTrace": [],
-        });
+        let body = error_json(&error.to_string(), "Runtime.InitError");
         let headers =
             [("content-type", "application/json"), (binding::ERROR_TYPE_HEADER, "Runtime.InitError")];
         let path = format!("{}/init/error", self.base);
-        accepted(&self.client.request("POST", &path, &headers, body.to_string().as_bytes()).await?)
+        accepted(&self.client.request("POST", &path, &headers, body.as_bytes()).await?)
     }
 }
 

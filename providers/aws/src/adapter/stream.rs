@@ -8,6 +8,7 @@ use std::pin::Pin;
 use http_body::Body as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use xcloud_core::outcome::error_json;
 use xcloud_core::text::base64_encode;
 use xcloud_core::{Body, Error, Response, Result};
 use xcloud_serve::socket_address;
@@ -88,10 +89,7 @@ async fn chunk(stream: &mut TcpStream, data: &[u8]) -> std::io::Result<()> {
 /// The last chunk, and why the body ended early.
 fn end(failure: Option<&str>) -> String {
     let Some(failure) = failure else { return "0\r\n\r\n".to_owned() };
-    let body = serde_json::json!({
-        "errorMessage": failure, "errorType": "Runtime.StreamError", "stackTrace": [],
-    });
-    let body = base64_encode(body.to_string().as_bytes());
+    let body = base64_encode(error_json(failure, "Runtime.StreamError").as_bytes());
     format!(
         "0\r\nLambda-Runtime-Function-Error-Type: Runtime.StreamError\r\n\
          Lambda-Runtime-Function-Error-Body: {body}\r\n\r\n"

@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use bytes::Bytes;
 use serde_json::{Map, Value};
 use xcloud_core::event::{ChangeKind, CloudEvent, ObjectAction, Payload, Record};
-use xcloud_core::text::{base64_decode, form_decode, parse_rfc3339, rfc3339};
+use xcloud_core::text::{base64_decode, form_decode, parse_json, parse_rfc3339, rfc3339};
 use xcloud_core::{Error, Result};
 
 use super::{attribute_value, bad};
@@ -24,7 +24,7 @@ pub struct Records {
 /// # Errors
 /// [`xcloud_core::ErrorKind::BadEvent`] naming the record and what was expected.
 pub(super) fn read(payload: &[u8]) -> Result<Option<Records>> {
-    let Ok(Value::Object(event)) = serde_json::from_slice(payload) else { return Ok(None) };
+    let Ok(Value::Object(event)) = parse_json(payload) else { return Ok(None) };
     if let Some(Value::Array(records)) = event.get("Records") {
         return of_service(records);
     }

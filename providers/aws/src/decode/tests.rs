@@ -155,6 +155,23 @@ fn a_field_that_is_there_twice_makes_it_no_request() {
     assert!(matches!(read(payload), Payload::Raw(_)));
 }
 
+/// For an instance that takes no records.
+#[test]
+fn requests_and_messages_are_read_alone_as_they_are_with_records() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/wire");
+    for kind in std::fs::read_dir(root).unwrap().map(|kind| kind.unwrap().path()) {
+        for case in std::fs::read_dir(kind).unwrap().map(|case| case.unwrap().path()) {
+            let payload = Bytes::from(std::fs::read(case.join("event.json")).unwrap());
+            let all = event(&payload, &mut Scratch::default()).unwrap();
+            let alone = call(&payload, &mut Scratch::default()).unwrap();
+            match all {
+                Payload::Records(_) => assert!(matches!(alone, Payload::Raw(raw) if raw == payload)),
+                all => assert_eq!(format!("{all:?}"), format!("{alone:?}"), "{}", case.display()),
+            }
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn no_payload_makes_it_panic(bytes: Vec<u8>, text in "\\PC*", at in 0..400usize) {

@@ -11,16 +11,25 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use xcloud_core::text::{base64_decode, parse_rfc3339};
+use xcloud_core::text::{base64_decode, parse_json, parse_rfc3339};
 use xcloud_core::{Error, ErrorKind, Result};
 
 #[derive(Deserialize)]
-struct Wire {
-    #[serde(rename = "Data", alias = "data", default)]
-    data: Map<String, Value>,
-    #[serde(rename = "Metadata", alias = "metadata", default)]
-    metadata: Map<String, Value>,
+struct Wire<'a> {
+    #[serde(rename = "Data", alias = "data", borrow)]
+    data: Option<&'a RawValue>,
+    #[serde(rename = "Metadata", alias = "metadata", borrow)]
+    metadata: Option<&'a RawValue>,
+}
+
+fn members(name: &str, value: Option<&RawValue>) -> Result<Map<String, Value>> {
+    match value.map(|value| parse_json(value.get().as_bytes())) {
+        None => Ok(Map::new()),
+        Some(Ok(Value::Object(members))) => Ok(members),
+        Some(_) => Err(bad(format!("not an invocation envelope: `{name}` is not an object"))),
+    }
 }
 
 /// An envelope with one trigger value.
@@ -33,6 +42,7 @@ impl Envelope {
     pub(super) fn read(body: &[u8]) -> Result<Self> {
         let Wire { data, metadata } =
             serde_json::from_slice(body).map_err(|e| bad(format!("not an invocation envelope: {e}")))?;
+        let (data, metadata) = (members("Data", data)?, members("Metadata", metadata)?);
         let mut values = data.into_iter();
         let (Some((_, value)), None) = (values.next(), values.next()) else {
             return Err(bad("the envelope's `Data` does not hold one trigger value"));
@@ -101,7 +111,7 @@ pub(super) fn member<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&
 /// JSON text.
 pub(super) fn body(value: Value, binary: bool) -> Bytes {
     let Value::String(text) = value else { return plain(value, binary) };
-    match serde_json::from_str(&text) {
+    match parse_json(text.as_bytes()) {
         Ok(Value::String(inner)) => inner.into(),
         _ => plain(Value::String(text), binary),
     }
@@ -126,7 +136,7 @@ const DEPTH: usize = 3;
 pub(super) fn structured(mut value: Value) -> Value {
     for _ in 0..DEPTH {
         let Value::String(text) = &value else { break };
-        match serde_json::from_str(text) {
+        match parse_json(text.as_bytes()) {
             Ok(inner) => value = inner,
             Err(_) => break,
         }
@@ -137,7 +147,7 @@ pub(super) fn structured(mut value: Value) -> Value {
 /// A scalar as text, unwrapped from a JSON string if it is wrapped.
 pub(super) fn scalar(value: &Value) -> Option<String> {
     match value {
-        Value::String(text) => match serde_json::from_str(text) {
+        Value::String(text) => match parse_json(text.as_bytes()) {
             Ok(Value::String(inner)) => Some(inner),
             Ok(Value::Null) => None,
             _ => Some(text.clone()),

@@ -22,7 +22,8 @@ pub(super) async fn event(
     timeout: Option<Duration>,
 ) -> Response {
     let shared = parts(service, &request, timeout);
-    let deliveries = match decode::request(request.headers(), request.body().clone()) {
+    let read = if service.takes_records() { decode::request } else { decode::messages };
+    let deliveries = match read(request.headers(), request.body().clone()) {
         Ok(deliveries) => deliveries,
         Err(error) => return refuse(service, &error),
     };
@@ -66,7 +67,7 @@ fn as_taken_by(service: &Service, target: Target, delivery: Delivery) -> Result<
     Ok(match service.target_kind(target) {
         Some(TriggerKind::Raw) => Incoming::Raw(delivery.raw()),
         Some(TriggerKind::Queue) => delivery.incoming,
-        Some(TriggerKind::Object) => match delivery.object()? {
+        Some(TriggerKind::Object) if service.takes_records() => match delivery.object()? {
             Some(record) => boxed(record),
             None => delivery.incoming,
         },
@@ -89,7 +90,8 @@ fn route(service: &Service, delivery: Delivery) -> Result<(Target, Incoming)> {
 /// any CloudEvent.
 fn message(service: &Service, delivery: &Delivery) -> Result<Target> {
     let serves = |kind| service.events().iter().any(|event| event.kind == kind);
-    if serves(TriggerKind::Object)
+    if service.takes_records()
+        && serves(TriggerKind::Object)
         && let Some(record) = delivery.object()?
     {
         return service.record_target(&record);

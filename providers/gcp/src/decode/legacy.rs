@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 use xcloud_core::event::CloudEvent;
+use xcloud_core::text::parse_json;
 
 /// Type there, type here.
 pub(super) const TYPES: &[(&str, &str)] = &[
@@ -29,9 +30,11 @@ pub(super) const TYPES: &[(&str, &str)] = &[
     ("providers/google.firebase.database/eventTypes/ref.delete", "google.firebase.database.ref.v1.deleted"),
 ];
 
+const PUBSUB: &str = "pubsub.googleapis.com";
+
 /// The service of a type here, for events that do not say it.
 const SERVICES: &[(&str, &str)] = &[
-    ("google.cloud.pubsub.", "pubsub.googleapis.com"),
+    ("google.cloud.pubsub.", PUBSUB),
     ("google.cloud.storage.", "storage.googleapis.com"),
     ("google.cloud.firestore.", "firestore.googleapis.com"),
     ("google.firebase.auth.", "firebaseauth.googleapis.com"),
@@ -45,10 +48,22 @@ const SERVICES: &[(&str, &str)] = &[
 /// # Errors
 /// What the event does not have.
 pub fn event(body: &[u8]) -> Result<Option<CloudEvent>, String> {
-    let Ok(Value::Object(body)) = serde_json::from_slice(body) else { return Ok(None) };
+    read(body, split)
+}
+
+/// The same, where none but messages are read: of another event id and type are right, and no more.
+pub(super) fn message(body: &[u8]) -> Result<Option<CloudEvent>, String> {
+    read(body, |parts| match parts.service {
+        PUBSUB => published(parts),
+        _ => Ok((parts.name.to_owned(), None, parts.data)),
+    })
+}
+
+fn read(body: &[u8], split: Splitter) -> Result<Option<CloudEvent>, String> {
+    let Ok(Value::Object(body)) = parse_json(body) else { return Ok(None) };
     let Some(ty) = context(&body, "eventType").and_then(Value::as_str) else { return Ok(None) };
     let Some((_, new)) = TYPES.iter().find(|(old, _)| *old == ty) else { return Ok(None) };
-    convert(&body, new).map(Some).map_err(|why| format!("an event of the legacy type {ty}: {why}"))
+    convert(&body, new, split).map(Some).map_err(|why| format!("an event of the legacy type {ty}: {why}"))
 }
 
 /// From the context, else from the top.
@@ -56,7 +71,7 @@ fn context<'a>(body: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     body.get("context").and_then(|context| context.get(name)).or_else(|| body.get(name))
 }
 
-fn convert(body: &Map<String, Value>, ty: &str) -> Result<CloudEvent, String> {
+fn convert(body: &Map<String, Value>, ty: &str, split: Splitter) -> Result<CloudEvent, String> {
     let need = |name: &str| {
         let text = context(body, name).and_then(Value::as_str).filter(|text| !text.is_empty());
         text.ok_or_else(|| format!("`{name}` is not a text"))
@@ -64,7 +79,7 @@ fn convert(body: &Map<String, Value>, ty: &str) -> Result<CloudEvent, String> {
     let (id, time) = (need("eventId")?, need("timestamp")?);
     let (service, name) = resource(body, ty)?;
     let data = body.get("data").cloned().unwrap_or(Value::Null);
-    let (resource, subject, data) = split(body, service, name, data, (id, time))?;
+    let (resource, subject, data) = split(Parts { body, service, name, data, id, time })?;
     Ok(CloudEvent {
         id: id.to_owned(),
         source: format!("//{service}/{resource}"),
@@ -89,14 +104,31 @@ fn resource<'a>(body: &'a Map<String, Value>, ty: &str) -> Result<(&'a str, &'a 
 
 type Split = (String, Option<String>, Value);
 
+/// What the rest is made of.
+struct Parts<'a> {
+    body: &'a Map<String, Value>,
+    service: &'a str,
+    name: &'a str,
+    data: Value,
+    id: &'a str,
+    time: &'a str,
+}
+
+type Splitter = fn(Parts<'_>) -> Result<Split, String>;
+
+fn published(Parts { name, mut data, id, time, .. }: Parts<'_>) -> Result<Split, String> {
+    let message = data.as_object_mut().ok_or("`data` is not a message")?;
+    message.insert("messageId".to_owned(), id.into());
+    message.insert("publishTime".to_owned(), time.into());
+    Ok((name.to_owned(), None, json!({ "message": data })))
+}
+
 /// Source, subject and data as the service's own section of the mapping says.
-fn split(
-    body: &Map<String, Value>,
-    service: &str,
-    name: &str,
-    mut data: Value,
-    (id, time): (&str, &str),
-) -> Result<Split, String> {
+fn split(parts: Parts<'_>) -> Result<Split, String> {
+    if parts.service == PUBSUB {
+        return published(parts);
+    }
+    let Parts { body, service, name, mut data, .. } = parts;
     let parted = |at: &str| {
         let (source, subject) = name.split_once(at)?;
         Some((source.to_owned(), format!("{}{subject}", &at[1..])))
@@ -116,12 +148,6 @@ fn split(
             let (source, subject) =
                 parted("/documents/").ok_or_else(|| expected("projects/P/databases/D/documents/PATH"))?;
             Ok((source, Some(subject), data))
-        }
-        "pubsub.googleapis.com" => {
-            let message = data.as_object_mut().ok_or("`data` is not a message")?;
-            message.insert("messageId".to_owned(), id.into());
-            message.insert("publishTime".to_owned(), time.into());
-            Ok((name.to_owned(), None, json!({ "message": data })))
         }
         "firebasedatabase.googleapis.com" => {
             let shape = || expected("projects/_/instances/I/refs/PATH");

@@ -252,6 +252,34 @@ fn an_event_version_that_is_not_known_is_an_event_of_no_kind() {
     }
 }
 
+/// For an instance that takes no records.
+#[test]
+fn messages_are_read_alone_as_they_are_with_records() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/wire");
+    let cases = |kind: &str| std::fs::read_dir(root.join(kind)).unwrap().map(|case| case.unwrap().path());
+    let kinds = ["queue", "topic", "object", "change", "event", "schedule"];
+    let mut seen = [0; 3];
+    for case in kinds.into_iter().flat_map(cases) {
+        let (headers, body) = of_file(&std::fs::read_to_string(case.join("event.json")).unwrap());
+        let (Ok(all), Ok(alone)) = (request(&headers, body.clone()), messages(&headers, body)) else {
+            continue;
+        };
+        for (all, alone) in all.iter().zip(&alone) {
+            assert_eq!((&all.id, all.raw()), (&alone.id, alone.raw()), "{}", case.display());
+            match (&all.incoming, &alone.incoming) {
+                (Incoming::Record(_), Incoming::Raw(_)) => seen[0] += 1,
+                // A plain request of Cloud Scheduler.
+                (Incoming::Record(_), Incoming::Record(_)) => seen[1] += 1,
+                _ => {
+                    assert_eq!(describe(all), describe(alone), "{}", case.display());
+                    seen[2] += 1;
+                }
+            }
+        }
+    }
+    assert!(seen.iter().all(|n| *n > 0), "{seen:?}");
+}
+
 const TYPES: &[&str] = &[
     PUBSUB_TYPE,
     "google.cloud.storage.object.v1.finalized",
@@ -267,7 +295,8 @@ proptest! {
         drop(request(&HeaderMap::new(), bytes.clone().into()));
         for media in ["application/json", "application/protobuf"] {
             let (headers, body) = binary(TYPES[which], media, bytes.clone());
-            drop(request(&headers, body));
+            drop(request(&headers, body.clone()));
+            drop(messages(&headers, body));
         }
         let text = Value::from(text);
         let near = format!(r#"{{"message":{{"data":{text},"messageId":"1","attributes":{{"eventType":"OBJECT_FINALIZE","bucketId":{text},"objectId":{text}}}}},"subscription":{text}}}"#);
@@ -280,6 +309,7 @@ proptest! {
         for (ty, _) in legacy::TYPES {
             let body = format!(r#"{{"eventType":"{ty}","eventId":{text},"timestamp":{text},"resource":{text},"domain":{text},"data":{{"a":{text}}}}}"#);
             drop(request(&HeaderMap::new(), Bytes::from(body.chars().take(at).collect::<String>())));
+            drop(messages(&HeaderMap::new(), Bytes::from(body.clone())));
             drop(request(&HeaderMap::new(), Bytes::from(body)));
         }
     }
