@@ -31,12 +31,23 @@ fn describe(program: &Program, file: &str) -> Result<()> {
     })
 }
 
+/// What to do about a scheme that only the feature brings; xcloud.toml is where `xcloud build` takes features from.
+#[cfg(not(feature = "bindings"))]
+const ABSENT: &[(&str, &str)] = &[(
+    "sqs",
+    "turn the feature `bindings` of the crate xcloud on, or, where the app has a feature for it, name that under `[build] features` in xcloud.toml",
+)];
+#[cfg(feature = "bindings")]
+const ABSENT: &[(&str, &str)] = &[];
+
 /// The schemes that `XCLOUD_QUEUE_<NAME>` and `XCLOUD_TABLE_<NAME>` may use in this build, as far as the program asks for
 /// any.
 fn bindings(program: &Program) -> Bindings {
     let queues: &[(_, OpenQueue)] = &[
         #[cfg(feature = "local")]
         (xcloud_local::binding::SCHEME, xcloud_local::sender::open_queue),
+        #[cfg(feature = "bindings")]
+        (xcloud_bindings::aws::sqs::SCHEME, xcloud_bindings::aws::sqs::open_queue),
     ];
     let tables: &[(_, OpenTable)] = &[
         #[cfg(feature = "local")]
@@ -46,6 +57,7 @@ fn bindings(program: &Program) -> Bindings {
         if program.sends() { queues.to_vec() } else { Vec::new() },
         if program.uses_tables() { tables.to_vec() } else { Vec::new() },
     )
+    .without_queues(ABSENT)
 }
 
 fn enter(platform: Platform, program: Program, bindings: Bindings) -> Result<()> {
