@@ -119,6 +119,9 @@ impl Deployable for xcloud_local_deploy::Local {
     }
 }
 
+#[cfg(feature = "aws")]
+impl Deployable for xcloud_aws_deploy::Aws {}
+
 /// The names, checked; `all` is every provider of this build.
 ///
 /// # Errors
@@ -180,8 +183,15 @@ pub(crate) fn open(name: &str, manifest: &Manifest) -> Result<Box<dyn Deployable
         };
         return Ok(Box::new(local(manifest.local.durability.as_deref())?.with(settings)));
     }
+    #[cfg(feature = "aws")]
+    if name == "aws" {
+        let crate::config::AwsTable { region, profile, endpoint, endpoints } = manifest.aws.clone();
+        let keep_versions = manifest.keep_versions;
+        let config = xcloud_aws_deploy::Config { region, profile, endpoint, endpoints, keep_versions };
+        return Ok(Box::new(xcloud_aws_deploy::Aws::new(config)));
+    }
     let message = format!(
-        "xcloud cannot deploy to {name} yet: this version deploys to `local`, and `xcloud build -p {name}` makes the \
+        "xcloud cannot deploy to {name} yet: this version deploys to `local` and `aws`, and `xcloud build -p {name}` makes the \
          package for {name}"
     );
     Err(Error::new(ErrorKind::Config, message))

@@ -34,22 +34,27 @@ fn function(f: &FunctionMetrics) -> String {
     let bad = f.outcomes.iter().filter(|(word, n)| *word != "ok" && **n > 0);
     let bad: Vec<_> = bad.map(|(word, n)| format!("{n} {word}")).collect();
     let errors = if bad.is_empty() { "no errors".to_owned() } else { bad.join(", ") };
-    let mean = f.cpu_ms_mean.map(|ms| format!(", {ms:.3} ms a call")).unwrap_or_default();
-    format!(
-        "{} {}{}\n  calls     {} ({errors}), {} cold, {} instance starts\n{}{}  processor {:.0} ms in all{mean}\n  \
-         memory    {:.1} MB at most, {} killed for it\n",
+    let version = if f.version.is_empty() { String::new() } else { format!(" {}", f.version) };
+    let current = if f.current { "" } else { " (not current)" };
+    let counted = |n: Option<u64>, what: &str| n.map(|n| format!(", {n} {what}")).unwrap_or_default();
+    let mut text = format!(
+        "{}{version}{current}\n  calls     {} ({errors}){}{}\n",
         f.function,
-        f.version,
-        if f.current { "" } else { " (not current)" },
         f.calls,
-        f.cold_starts,
-        f.instance_starts,
-        distribution("duration ", f.duration_ms.as_ref()),
-        distribution("queueing ", f.queued_ms.as_ref()),
-        f.cpu_ms_total,
-        megabytes(f.peak_memory_bytes),
-        f.memory_kills,
-    )
+        counted(f.cold_starts, "cold"),
+        counted(f.instance_starts, "instance starts"),
+    );
+    text += &distribution("duration ", f.duration_ms.as_ref());
+    text += &distribution("queueing ", f.queued_ms.as_ref());
+    if let Some(total) = f.cpu_ms_total {
+        let mean = f.cpu_ms_mean.map(|ms| format!(", {ms:.3} ms a call")).unwrap_or_default();
+        text += &format!("  processor {total:.0} ms in all{mean}\n");
+    }
+    if let Some(bytes) = f.peak_memory_bytes {
+        let killed = counted(f.memory_kills, "killed for it");
+        text += &format!("  memory    {:.1} MB at most{killed}\n", megabytes(bytes));
+    }
+    text
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for people")]

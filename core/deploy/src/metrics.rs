@@ -15,14 +15,14 @@ pub struct Metrics {
     pub prometheus_url: Option<String>,
 }
 
-/// The metrics of a function in a version.
+/// The metrics of a function in a version. What a provider does not measure is `None`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct FunctionMetrics {
     /// The provider's id.
     pub provider: String,
     /// The logical name.
     pub function: String,
-    /// `v3`.
+    /// `v3`; empty where the provider does not tell versions apart.
     pub version: String,
     /// Whether it is the version that the function is at.
     pub current: bool,
@@ -34,21 +34,21 @@ pub struct FunctionMetrics {
     /// `abandoned`.
     pub outcomes: BTreeMap<String, u64>,
     /// Calls that were the first of their instance.
-    pub cold_starts: u64,
+    pub cold_starts: Option<u64>,
     /// Instances that were started.
-    pub instance_starts: u64,
+    pub instance_starts: Option<u64>,
     /// Instances that were ended because they used more memory than they may.
-    pub memory_kills: u64,
+    pub memory_kills: Option<u64>,
     /// From the handing over to an instance to the last byte of its answer, in milliseconds.
     pub duration_ms: Option<Distribution>,
     /// Waiting for a place in an instance, in milliseconds.
     pub queued_ms: Option<Distribution>,
     /// Processor time of all its instances, start and idling counted.
-    pub cpu_ms_total: f64,
+    pub cpu_ms_total: Option<f64>,
     /// The same for each call.
     pub cpu_ms_mean: Option<f64>,
     /// The most memory that an instance has used.
-    pub peak_memory_bytes: u64,
+    pub peak_memory_bytes: Option<u64>,
 }
 
 /// Milliseconds.

@@ -271,7 +271,16 @@ fn plain(status: StatusCode, message: &str) -> Result<Response<Bytes>> {
         .map_err(Error::from)
 }
 
-fn response(answer: &[u8]) -> Result<Response<Bytes>> {
+/// The response in a function's answer of payload version 2.0; one that was streamed, and then collected, is its
+/// prelude, eight NULs and the body (<https://docs.aws.amazon.com/lambda/latest/dg/response-streaming-tutorial.html>).
+///
+/// # Errors
+/// An answer of neither form.
+pub fn response(answer: &[u8]) -> Result<Response<Bytes>> {
+    if let Some(at) = answer.windows(8).position(|part| part == [0; 8]) {
+        let streamed = response(&answer[..at])?;
+        return Ok(streamed.map(|_| Bytes::copy_from_slice(&answer[at + 8..])));
+    }
     let answer: Value = serde_json::from_slice(answer)?;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let body = text(&answer["body"]);

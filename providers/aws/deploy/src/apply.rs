@@ -13,7 +13,7 @@ use xcloud_core::spec::FunctionSpec;
 use xcloud_core::{Error, ErrorKind, Result};
 use xcloud_deploy::{Action, Change, Desired, Step};
 
-pub(crate) use self::version::prune;
+pub(crate) use self::version::{move_alias, prune};
 use crate::client::Session;
 use crate::names::{Names, PROJECT_TAG, STAGE_TAG};
 use crate::provider::Memory;

@@ -8,6 +8,7 @@ mod error;
 mod label;
 mod names;
 mod observe;
+mod operate;
 pub mod package;
 mod permission;
 mod plan;

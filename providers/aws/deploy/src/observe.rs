@@ -1,7 +1,7 @@
 //! What is: asked of each service by the names that are wanted, and by the stage's tags for what is wanted no longer.
 
 mod data;
-mod function;
+pub(crate) mod function;
 pub(crate) mod triggers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,9 +42,7 @@ pub(crate) struct Look<'a> {
 /// # Errors
 /// What AWS answered; [`xcloud_core::ErrorKind::Conflict`] for a wanted name that something else has.
 pub(crate) async fn observe(session: &Session, names: &Names, desired: &Desired) -> Result<Observed> {
-    let (tagged, roles, groups) =
-        tokio::try_join!(tagged(session, names), roles(session, names), groups(session, names))?;
-    let look = Look { session, names, desired, tagged, roles, groups };
+    let look = Look::bulk(session, names, desired).await?;
     let (data, functions) = tokio::try_join!(data::all(&look), functions(&look))?;
     let url = functions.iter().find(|r| r.id == "url/http").and_then(|r| r.fields.get("url"));
     let url = url.and_then(Value::as_str).map(|url| url.trim_end_matches('/').to_owned());
@@ -61,9 +59,16 @@ async fn functions(look: &Look<'_>) -> Result<Vec<Resource>> {
     Ok(found.into_iter().flatten().collect())
 }
 
-impl Look<'_> {
+impl<'a> Look<'a> {
+    /// Asks what one call answers for all.
+    pub(crate) async fn bulk(session: &'a Session, names: &'a Names, desired: &'a Desired) -> Result<Self> {
+        let (tagged, roles, groups) =
+            tokio::try_join!(tagged(session, names), roles(session, names), groups(session, names))?;
+        Ok(Self { session, names, desired, tagged, roles, groups })
+    }
+
     /// The functions' names in the app: the wanted ones in their order, then what else is there.
-    fn functions(&self) -> Vec<String> {
+    pub(crate) fn functions(&self) -> Vec<String> {
         let mut all: Vec<String> = self.desired.spec.functions.iter().map(|f| f.name.clone()).collect();
         let wanted: BTreeSet<_> = all.iter().map(|name| self.names.function(name)).collect();
         let mut others = BTreeSet::new();

@@ -9,11 +9,15 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 use xcloud_core::spec::Spec;
 use xcloud_core::{Error, Result};
-use xcloud_deploy::{Artifact, Binary, Capability, Desired, Finding, Observed, Plan, Provider, Stage, Step};
+use xcloud_deploy::{
+    Artifact, Binary, Capability, Desired, Finding, Invoke, Invoked, LogLine, LogQuery, Metrics,
+    MetricsQuery, Observed, Operate, Plan, Provider, Rollback, Stage, Status, Step, Take, Traffic, Version,
+};
 
 use crate::client::{Calls, Session};
 use crate::config::Config;
 use crate::names::Names;
+use crate::operate;
 
 /// AWS: Lambda, and the services that call functions.
 #[derive(Debug)]
@@ -142,5 +146,49 @@ impl Provider for Aws {
 
     fn calls(&self) -> (u64, u64) {
         self.calls.so_far()
+    }
+}
+
+#[async_trait]
+impl Operate for Aws {
+    async fn invoke(&self, stage: &Stage, call: Invoke) -> Result<Invoked> {
+        operate::invoke(self, stage, call).await
+    }
+
+    async fn logs(&self, stage: &Stage, query: LogQuery) -> Result<Vec<LogLine>> {
+        operate::logs::logs(self, stage, query).await
+    }
+
+    async fn follow(&self, stage: &Stage, query: LogQuery, take: &mut Take<'_>) -> Result<()> {
+        operate::logs::follow(self, stage, query, take).await
+    }
+
+    async fn status(&self, stage: &Stage) -> Result<Vec<Status>> {
+        operate::status(self, stage).await
+    }
+
+    async fn versions(&self, stage: &Stage) -> Result<Vec<Version>> {
+        operate::versions::versions(self, stage).await
+    }
+
+    async fn plan_rollback(&self, stage: &Stage, to: Option<&str>) -> Result<Rollback> {
+        operate::versions::plan_rollback(self, stage, to).await
+    }
+
+    async fn rollback(&self, stage: &Stage, rollback: &Rollback) -> Result<()> {
+        operate::versions::rollback(self, stage, rollback).await
+    }
+
+    async fn traffic(
+        &self,
+        stage: &Stage,
+        function: Option<&str>,
+        traffic: &Traffic,
+    ) -> Result<Vec<Version>> {
+        operate::versions::traffic(self, stage, function, traffic).await
+    }
+
+    async fn metrics(&self, stage: &Stage, query: &MetricsQuery) -> Result<Metrics> {
+        operate::metrics::metrics(self, stage, query).await
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use aws_sdk_lambda::types::FunctionConfiguration;
 use serde_json::{Value, json};
 use xcloud_core::Result;
-use xcloud_deploy::{Resource, Secret};
+use xcloud_deploy::{Desired, Resource, Secret};
 
 use super::{Look, PUBLISHED, foreign, found, ours, triggers};
 use crate::error::{failed, optional};
@@ -35,7 +35,7 @@ pub(super) async fn observe(look: &Look<'_>, name: &str) -> Result<Vec<Resource>
         };
     }
     let config = answer.configuration.unwrap_or_else(|| FunctionConfiguration::builder().build());
-    let mut fields = fields(look, name, &config);
+    let mut fields = fields_of(look.desired, name, &config);
     let reserved = answer.concurrency.and_then(|c| c.reserved_concurrent_executions);
     fields.extend(reserved.map(|n| ("max_instances".to_owned(), Value::from(n))));
     fields.extend(config.revision_id.clone().map(|id| ("revision".to_owned(), Value::from(id))));
@@ -80,7 +80,7 @@ fn log_group(look: &Look<'_>, name: &str) -> Option<Resource> {
 }
 
 /// What a configuration says, in the words of a plan.
-pub(crate) fn fields(look: &Look<'_>, name: &str, config: &FunctionConfiguration) -> Fields {
+pub(crate) fn fields_of(desired: &Desired, name: &str, config: &FunctionConfiguration) -> Fields {
     let text = |value: Option<&str>| Value::from(value.unwrap_or_default());
     let arch = match config.architectures().first() {
         Some(aws_sdk_lambda::types::Architecture::Arm64) => "arm64",
@@ -98,7 +98,7 @@ pub(crate) fn fields(look: &Look<'_>, name: &str, config: &FunctionConfiguration
     all.extend(config.memory_size().map(|n| ("memory_mb".to_owned(), Value::from(n))));
     all.extend(config.timeout().map(|n| ("timeout_seconds".to_owned(), Value::from(n))));
     let variables = config.environment().and_then(|env| env.variables());
-    let hidden = hidden(look, name, variables.and_then(|v| v.get(SECRETS)).map(String::as_str));
+    let hidden = hidden(desired, name, variables.and_then(|v| v.get(SECRETS)).map(String::as_str));
     for (variable, value) in variables.into_iter().flatten() {
         match hidden.contains(variable.as_str()) {
             true => all.insert(format!("secrets.{variable}"), Secret::new(value).fingerprint()),
@@ -109,9 +109,9 @@ pub(crate) fn fields(look: &Look<'_>, name: &str, config: &FunctionConfiguration
 }
 
 /// The variables that hold secrets: those that did when it was deployed, and those that are to.
-fn hidden(look: &Look<'_>, name: &str, known: Option<&str>) -> BTreeSet<String> {
+fn hidden(desired: &Desired, name: &str, known: Option<&str>) -> BTreeSet<String> {
     let known = known.into_iter().flat_map(|known| known.split(',')).map(str::to_owned);
-    let wanted = look.desired.secrets.get(name).into_iter().flatten().map(|(variable, _)| variable.clone());
+    let wanted = desired.secrets.get(name).into_iter().flatten().map(|(variable, _)| variable.clone());
     known.chain(wanted).collect()
 }
 
@@ -124,7 +124,7 @@ async fn versions(look: &Look<'_>, name: &str) -> Result<Vec<Resource>> {
     let version = |config: &FunctionConfiguration| {
         let label = Label::parse(config.description()?)?;
         let number = config.version().filter(|number| *number != "$LATEST")?;
-        let mut fields = fields(look, name, config);
+        let mut fields = fields_of(look.desired, name, config);
         fields.insert("label".to_owned(), label.to_string().into());
         fields.insert("created".to_owned(), config.last_modified().unwrap_or_default().into());
         Some(found(&format!("{PUBLISHED}{name}"), number, fields, Vec::new()))

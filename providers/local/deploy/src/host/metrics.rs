@@ -260,14 +260,14 @@ impl Snapshot {
             calls,
             errors: failures.map(|(_, n)| n).sum(),
             outcomes,
-            cold_starts: self.cold,
-            instance_starts: self.starts,
-            memory_kills: self.memory_kills,
+            cold_starts: Some(self.cold),
+            instance_starts: Some(self.starts),
+            memory_kills: Some(self.memory_kills),
             duration_ms: distribution(&self.durations),
             queued_ms: distribution(&self.queued),
-            cpu_ms_total: ms(self.cpu),
+            cpu_ms_total: Some(ms(self.cpu)),
             cpu_ms_mean: mean_cpu,
-            peak_memory_bytes: self.peak_memory,
+            peak_memory_bytes: Some(self.peak_memory),
         }
     }
 }
