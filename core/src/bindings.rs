@@ -23,6 +23,13 @@ impl Bindings {
         Self { queues: Names::new(queues), tables: Names::new(tables) }
     }
 
+    /// Queue schemes that this program could have been built with, and what to turn on for each.
+    #[must_use]
+    pub fn without_queues(mut self, absent: &'static [(&'static str, &'static str)]) -> Self {
+        self.queues.absent = absent;
+        self
+    }
+
     pub(crate) fn queue(&self, name: &'static str) -> Result<Arc<dyn QueueTransport>> {
         self.queues.open("queue", name, env::queue_var)
     }
@@ -42,12 +49,14 @@ type Open<T> = fn(&str) -> Result<Arc<T>>;
 
 struct Names<T: ?Sized> {
     schemes: Arc<[(&'static str, Open<T>)]>,
+    /// What is not built in, and what to do about it.
+    absent: &'static [(&'static str, &'static str)],
     open: Arc<Mutex<HashMap<&'static str, Arc<T>>>>,
 }
 
 impl<T: ?Sized> Clone for Names<T> {
     fn clone(&self) -> Self {
-        Self { schemes: Arc::clone(&self.schemes), open: Arc::clone(&self.open) }
+        Self { schemes: Arc::clone(&self.schemes), absent: self.absent, open: Arc::clone(&self.open) }
     }
 }
 
@@ -59,7 +68,7 @@ impl<T: ?Sized> Default for Names<T> {
 
 impl<T: ?Sized> Names<T> {
     fn new(schemes: Vec<(&'static str, Open<T>)>) -> Self {
-        Self { schemes: schemes.into(), open: Arc::default() }
+        Self { schemes: schemes.into(), absent: &[], open: Arc::default() }
     }
 
     fn known(&self) -> String {
@@ -77,19 +86,45 @@ impl<T: ?Sized> Names<T> {
         let Some(value) = env::var(&variable) else {
             return Err(unsupported(format!("{what} `{name}` is not bound: {variable} is not set")));
         };
-        let (scheme, rest) = value.split_once(':').unwrap_or((&value, ""));
-        let Some((_, connect)) = self.schemes.iter().find(|(known, _)| *known == scheme) else {
-            let known = self.known();
-            return Err(unsupported(format!(
-                "{what} `{name}` is bound to scheme `{scheme}`, which this build does not have (it has: {known})"
-            )));
-        };
-        let transport = connect(rest).map_err(|e| e.with("variable", &variable))?;
+        let transport = self.connect(what, name, &variable, &value)?;
         open.insert(name, Arc::clone(&transport));
         Ok(transport)
+    }
+
+    fn connect(&self, what: &str, name: &str, variable: &str, value: &str) -> Result<Arc<T>> {
+        let (scheme, rest) = value.split_once(':').unwrap_or((value, ""));
+        let Some((_, connect)) = self.schemes.iter().find(|(known, _)| *known == scheme) else {
+            let missing =
+                format!("{what} `{name}` is bound to scheme `{scheme}`, which this build does not have");
+            let remedy = self.absent.iter().find(|(known, _)| *known == scheme);
+            return Err(unsupported(match remedy {
+                Some((_, remedy)) => format!("{missing}: {remedy}"),
+                None => format!("{missing} (it has: {})", self.known()),
+            }));
+        };
+        connect(rest).map_err(|e| e.with("variable", variable))
     }
 }
 
 fn unsupported(message: String) -> Error {
     Error::new(ErrorKind::Unsupported, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scheme_that_could_be_there_is_answered_with_how() {
+        let open: OpenQueue = |rest| Err(unsupported(format!("opened with {rest}")));
+        let absent = &[("there", "turn the feature on")];
+        let bindings = Bindings::new(vec![("here", open)], Vec::new()).without_queues(absent);
+        let said = |value: &str| {
+            let transport = bindings.queues.connect("queue", "jobs", "XCLOUD_QUEUE_JOBS", value);
+            transport.err().map(|e| e.to_string()).unwrap_or_default()
+        };
+        assert_eq!(said("here:a:b"), "opened with a:b (variable: XCLOUD_QUEUE_JOBS)");
+        assert!(said("there:x").ends_with("does not have: turn the feature on"), "{}", said("there:x"));
+        assert!(said("nowhere:x").ends_with("does not have (it has: here)"), "{}", said("nowhere:x"));
+    }
 }

@@ -175,7 +175,7 @@ impl<S, T: Send + 'static> FromContext<S> for Sender<T> {
             .sends
             .next()
             .ok_or_else(|| Error::new(ErrorKind::Config, "more `Sender` arguments than names in `sends`"))?;
-        Ok(Self::open(queue, &args.cx.instance().bindings))
+        Ok(Self::open(queue, args.cx))
     }
 }
 

@@ -5,11 +5,13 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use bytes::Bytes;
 use serde::Serialize;
 
 pub use crate::bindings::Bindings;
+use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A boxed future, for the seams where types are erased.
@@ -18,7 +20,24 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// One way of sending: a cloud's queue service, or the local host.
 pub trait QueueTransport: Send + Sync {
     /// Stores the messages in the queue and returns their ids, in order. `Ok` means that all are stored.
-    fn send(&self, messages: Vec<Bytes>) -> BoxFuture<'_, Result<Vec<String>>>;
+    fn send(&self, outgoing: Outgoing) -> BoxFuture<'_, Result<Vec<String>>>;
+}
+
+/// Messages on their way to a queue, and what the transport should know of the call that sends them.
+#[derive(Debug, Clone, Default)]
+pub struct Outgoing {
+    /// The bodies, JSON, in order.
+    pub messages: Vec<Bytes>,
+    /// When the platform ends the call: no use in trying longer.
+    pub deadline: Option<Instant>,
+    /// The call's trace as the platform sent it: W3C `traceparent`, or the platform's own header.
+    pub trace: Option<String>,
+}
+
+impl From<Vec<Bytes>> for Outgoing {
+    fn from(messages: Vec<Bytes>) -> Self {
+        Self { messages, ..Self::default() }
+    }
 }
 
 /// Opens the part after `<scheme>:` of a binding. Must not do I/O: connections are made on the first send.
@@ -31,20 +50,22 @@ pub type OpenQueue = fn(&str) -> Result<Arc<dyn QueueTransport>>;
 pub struct Sender<T> {
     queue: &'static str,
     transport: Result<Arc<dyn QueueTransport>, String>,
+    /// The call that it was made for.
+    cx: Option<Context>,
     message: PhantomData<fn(T)>,
 }
 
 impl<T> Sender<T> {
-    pub(crate) fn open(queue: &'static str, bindings: &Bindings) -> Self {
-        let transport = bindings.queue(queue).map_err(|e| e.to_string());
-        Self { queue, transport, message: PhantomData }
+    pub(crate) fn open(queue: &'static str, cx: &Context) -> Self {
+        let transport = cx.instance().bindings.queue(queue).map_err(|e| e.to_string());
+        Self { queue, transport, cx: Some(cx.clone()), message: PhantomData }
     }
 
     /// A sender for unit tests and what it was given to send.
     pub fn for_test() -> (Self, Arc<Mutex<Vec<Bytes>>>) {
         let sent = Arc::new(Mutex::new(Vec::new()));
         let transport: Arc<dyn QueueTransport> = Arc::new(Recorder(Arc::clone(&sent)));
-        (Self { queue: "test", transport: Ok(transport), message: PhantomData }, sent)
+        (Self { queue: "test", transport: Ok(transport), cx: None, message: PhantomData }, sent)
     }
 
     /// The queue's name in the app.
@@ -79,7 +100,13 @@ impl<T> Sender<T> {
 
     async fn store(&self, messages: Vec<Bytes>) -> Result<Vec<String>> {
         match &self.transport {
-            Ok(transport) => transport.send(messages).await.map_err(|e| e.with("queue", self.queue)),
+            Ok(transport) => {
+                let cx = self.cx.as_ref();
+                let deadline = cx.and_then(Context::deadline);
+                let trace = cx.and_then(Context::trace).map(str::to_owned);
+                let outgoing = Outgoing { messages, deadline, trace };
+                transport.send(outgoing).await.map_err(|e| e.with("queue", self.queue))
+            }
             Err(why) => Err(Error::new(ErrorKind::Unsupported, why.clone())),
         }
     }
@@ -100,7 +127,7 @@ impl<T> fmt::Debug for Sender<T> {
 struct Recorder(Arc<Mutex<Vec<Bytes>>>);
 
 impl QueueTransport for Recorder {
-    fn send(&self, messages: Vec<Bytes>) -> BoxFuture<'_, Result<Vec<String>>> {
+    fn send(&self, Outgoing { messages, .. }: Outgoing) -> BoxFuture<'_, Result<Vec<String>>> {
         let mut sent = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let ids = (sent.len()..sent.len() + messages.len()).map(|i| i.to_string()).collect();
         sent.extend(messages);

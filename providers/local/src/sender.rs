@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use xcloud_core::queue::{BoxFuture, QueueTransport};
+use xcloud_core::queue::{BoxFuture, Outgoing, QueueTransport};
 use xcloud_core::text::{base64_encode, percent_encode};
 use xcloud_core::{Error, ErrorKind, Result};
 use xcloud_serve::Client;
@@ -74,8 +74,8 @@ struct Sender {
 }
 
 impl QueueTransport for Sender {
-    fn send(&self, messages: Vec<Bytes>) -> BoxFuture<'_, Result<Vec<String>>> {
-        Box::pin(self.store(messages))
+    fn send(&self, outgoing: Outgoing) -> BoxFuture<'_, Result<Vec<String>>> {
+        Box::pin(self.store(outgoing.messages))
     }
 }
 
@@ -183,8 +183,8 @@ mod tests {
     #[tokio::test]
     async fn a_host_that_is_away_is_unavailable_and_a_large_message_is_refused_before() {
         let sender = open_queue("a/b@/nonexistent/data.sock").unwrap();
-        assert_eq!(sender.send(vec!["{}".into()]).await.unwrap_err().kind(), ErrorKind::Unavailable);
+        assert_eq!(sender.send(vec!["{}".into()].into()).await.unwrap_err().kind(), ErrorKind::Unavailable);
         let large = Bytes::from(vec![b'x'; MAX_MESSAGE + 1]);
-        assert_eq!(sender.send(vec![large]).await.unwrap_err().kind(), ErrorKind::PayloadTooLarge);
+        assert_eq!(sender.send(vec![large].into()).await.unwrap_err().kind(), ErrorKind::PayloadTooLarge);
     }
 }

@@ -39,7 +39,7 @@ async fn level(queue: &Arc<dyn QueueTransport>, senders: usize) -> Result<(u64, 
             let body = Bytes::from(format!("\"{}\"", "x".repeat(BODY - 2)));
             while Instant::now() < end {
                 let started = Instant::now();
-                queue.send(vec![body.clone()]).await?;
+                queue.send(vec![body.clone()].into()).await?;
                 times.push(started.elapsed());
                 acknowledged.fetch_add(1, Ordering::Relaxed);
             }
