@@ -1,13 +1,14 @@
-//! A small HTTP/1.1 client over TCP or a unix socket, for a peer on this machine: one connection, kept alive, one
-//! write per request, no TLS.
+//! A small HTTP/1.1 client over TCP, a unix socket, or what a [`Dial`] makes: one connection, kept alive, one write per
+//! request. No TLS and no name lookup: functions have neither, unless their app sends to a cloud (`providers/bindings`).
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use xcloud_core::{BoxFuture, Error, Result};
 
@@ -21,8 +22,22 @@ const MAX_BODY: usize = 64 * 1024 * 1024;
 /// Room for the head and a small body in one read.
 const READ: usize = 8 * 1024;
 
+/// A connection, whatever it is made of.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// A way to a peer that is not an address of this machine's network.
+pub trait Dial: Send + Sync {
+    /// The value of its requests' `host`.
+    fn host(&self) -> &str;
+
+    /// Makes a connection.
+    fn dial(&self) -> BoxFuture<'_, io::Result<Box<dyn Duplex>>>;
+}
+
 /// Where the peer listens.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Address {
     /// An address or `localhost`, and a port.
     Tcp {
@@ -33,6 +48,8 @@ pub enum Address {
     },
     /// A unix socket.
     Unix(PathBuf),
+    /// Somewhere else.
+    Dialled(Arc<dyn Dial>),
 }
 
 /// A client with one connection, made on the first request and again when it was closed.
@@ -43,6 +60,7 @@ pub struct Client {
     read: BytesMut,
     /// The largest answer so far.
     room: usize,
+    max_body: usize,
 }
 
 /// Whether a request may be sent again on a new connection, when the peer has closed the old one meanwhile.
@@ -113,8 +131,16 @@ impl Client {
         let host = match &address {
             Address::Tcp { host, port } => format!("{host}:{port}"),
             Address::Unix(_) => "localhost".to_owned(),
+            Address::Dialled(dial) => dial.host().to_owned(),
         };
-        Self { address, host, stream: None, read: BytesMut::new(), room: READ }
+        Self { address, host, stream: None, read: BytesMut::new(), room: READ, max_body: MAX_BODY }
+    }
+
+    /// Another limit of an answer's body, in bytes.
+    #[must_use]
+    pub fn max_body(mut self, bytes: usize) -> Self {
+        self.max_body = bytes;
+        self
     }
 
     /// Sends a request and reads the whole answer. A `GET` on a connection that the peer has closed meanwhile is
@@ -161,7 +187,7 @@ impl Client {
 
     fn describe(&self) -> String {
         match &self.address {
-            Address::Tcp { .. } => self.host.clone(),
+            Address::Tcp { .. } | Address::Dialled(_) => self.host.clone(),
             Address::Unix(path) => path.display().to_string(),
         }
     }
@@ -216,6 +242,7 @@ impl Client {
                 Stream::Tcp(stream)
             }
             Address::Unix(path) => Stream::Unix(UnixStream::connect(path).await?),
+            Address::Dialled(dial) => Stream::Dialled(dial.dial().await?),
         })
     }
 
@@ -246,7 +273,7 @@ impl Client {
     async fn reply(&mut self, stream: &mut Stream, head: Head) -> io::Result<(Reply, bool)> {
         let Head { status, spans, end, length, close } = head;
         if let Length::Known(length) = length {
-            limit(length)?;
+            self.limit(length)?;
             // Before the head is taken off: then the buffer has one owner, and grows where it is or not at all.
             self.need(stream, end + length).await?;
             self.room = self.room.max(end + length);
@@ -257,7 +284,7 @@ impl Client {
             Length::Chunked => self.chunks(stream).await?,
             Length::Close => {
                 while fill(stream, &mut self.read, READ).await? > 0 {
-                    limit(self.read.len())?;
+                    self.limit(self.read.len())?;
                 }
                 self.read.split().freeze()
             }
@@ -273,7 +300,7 @@ impl Client {
                 httparse::Status::Partial => self.more(stream).await?,
                 httparse::Status::Complete((at, size)) => {
                     let size = usize::try_from(size).map_err(|_| bad())?;
-                    limit(all.len().saturating_add(size))?;
+                    self.limit(all.len().saturating_add(size))?;
                     let _ = self.read.split_to(at);
                     if size == 0 {
                         return self.trailers(stream).await.map(|()| all.freeze());
@@ -308,6 +335,13 @@ impl Client {
         }
     }
 
+    fn limit(&self, length: usize) -> io::Result<()> {
+        if length > self.max_body {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is too large"));
+        }
+        Ok(())
+    }
+
     async fn need(&mut self, stream: &mut Stream, length: usize) -> io::Result<()> {
         self.read.reserve(length.saturating_sub(self.read.len()));
         while self.read.len() < length {
@@ -340,7 +374,8 @@ async fn write(stream: &mut Stream, head: &[u8], body: &[u8]) -> io::Result<()> 
             written => IoSlice::advance_slices(&mut left, written),
         }
     }
-    Ok(())
+    // What encrypts holds back what it has no room for; sockets have nothing to flush.
+    stream.flush().await
 }
 
 async fn fill(stream: &mut Stream, buffer: &mut BytesMut, room: usize) -> io::Result<usize> {
@@ -348,13 +383,6 @@ async fn fill(stream: &mut Stream, buffer: &mut BytesMut, room: usize) -> io::Re
         buffer.reserve(room);
     }
     stream.read_buf(buffer).await
-}
-
-fn limit(length: usize) -> io::Result<()> {
-    if length > MAX_BODY {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is too large"));
-    }
-    Ok(())
 }
 
 fn is_closed(error: &io::Error) -> bool {
@@ -384,7 +412,8 @@ fn parse_head(buffer: &[u8]) -> io::Result<Option<Head>> {
     let mut spans = Vec::with_capacity(response.headers.len());
     for header in response.headers.iter() {
         let value = header.value.trim_ascii();
-        if header.name.eq_ignore_ascii_case("content-length") {
+        // Chunks go before a length (RFC 9112, 6.3).
+        if header.name.eq_ignore_ascii_case("content-length") && !matches!(length, Length::Chunked) {
             let text = std::str::from_utf8(value).ok().and_then(|v| v.parse().ok());
             length = Length::Known(text.ok_or_else(|| bad("content-length is no number"))?);
         } else if header.name.eq_ignore_ascii_case("transfer-encoding") {

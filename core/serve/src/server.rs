@@ -273,10 +273,12 @@ async fn accept(listener: &Listener) -> io::Result<Stream> {
     }
 }
 
-/// A connection of either kind.
+/// A connection of any kind.
 pub(crate) enum Stream {
     Tcp(tokio::net::TcpStream),
     Unix(tokio::net::UnixStream),
+    /// What somebody else has made, such as TLS.
+    Dialled(Box<dyn crate::client::Duplex>),
 }
 
 macro_rules! each {
@@ -287,6 +289,10 @@ macro_rules! each {
                 $call
             }
             Stream::Unix($stream) => {
+                let $stream = Pin::new($stream);
+                $call
+            }
+            Stream::Dialled($stream) => {
                 let $stream = Pin::new($stream);
                 $call
             }
@@ -336,6 +342,7 @@ impl tokio::io::AsyncWrite for Stream {
         match self {
             Self::Tcp(s) => s.is_write_vectored(),
             Self::Unix(s) => s.is_write_vectored(),
+            Self::Dialled(s) => s.is_write_vectored(),
         }
     }
 }
