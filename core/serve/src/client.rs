@@ -261,7 +261,12 @@ impl Client {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "the answer's head is too large"));
             }
             let before = self.read.len();
-            if fill(stream, &mut self.read, READ).await? == 0 {
+            let read = match fill(stream, &mut self.read, READ).await {
+                // TLS without its goodbye: services close like that what was idle.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
+                read => read?,
+            };
+            if read == 0 {
                 let kind =
                     if before == 0 { io::ErrorKind::ConnectionReset } else { io::ErrorKind::UnexpectedEof };
                 return Err(io::Error::new(kind, "the peer closed the connection"));
