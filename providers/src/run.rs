@@ -29,18 +29,30 @@ fn describe(program: &Program, file: &str) -> Result<()> {
     })
 }
 
+/// What to do about a scheme that only the feature brings; xcloud.toml is where `xcloud build` takes features from.
+#[cfg(not(feature = "bindings"))]
+const ABSENT: &[(&str, &str)] = &[(
+    "sqs",
+    "turn the feature `bindings` of the crate xcloud on, or, where the app has a feature for it, name that under `[build] features` in xcloud.toml",
+)];
+#[cfg(feature = "bindings")]
+const ABSENT: &[(&str, &str)] = &[];
+
 /// The schemes that `XCLOUD_QUEUE_<NAME>` and `XCLOUD_TABLE_<NAME>` may use in this build.
 fn bindings() -> Bindings {
     Bindings::new(
         vec![
             #[cfg(feature = "local")]
             (xcloud_local::binding::SCHEME, xcloud_local::sender::open_queue),
+            #[cfg(feature = "bindings")]
+            (xcloud_bindings::aws::sqs::SCHEME, xcloud_bindings::aws::sqs::open_queue),
         ],
         vec![
             #[cfg(feature = "local")]
             (xcloud_local::binding::SCHEME, xcloud_local::table::open_table),
         ],
     )
+    .without_queues(ABSENT)
 }
 
 fn enter(platform: Platform, program: Program, bindings: Bindings) -> Result<()> {

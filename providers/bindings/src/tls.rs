@@ -1,12 +1,13 @@
 //! TLS, as rustls does it: whom to trust, and one configuration for the process, made when the first connection needs it.
 
+mod provider;
+
 use std::io;
 use std::sync::{Arc, OnceLock};
 
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
@@ -44,7 +45,7 @@ fn from_file(file: &str) -> Result<RootCertStore, String> {
 
 /// A configuration that trusts these.
 pub(crate) fn trusting(roots: RootCertStore) -> Result<Arc<ClientConfig>, String> {
-    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
+    let builder = ClientConfig::builder_with_provider(Arc::new(provider::provider()));
     let builder = builder.with_safe_default_protocol_versions().map_err(|e| e.to_string())?;
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];

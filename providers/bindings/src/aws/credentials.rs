@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use serde::Deserialize;
+use serde_json::Value;
 use tokio::sync::Mutex;
 use xcloud_core::text::parse_rfc3339;
 use xcloud_core::{Error, ErrorKind, Result};
@@ -25,8 +25,7 @@ const EARLY: Duration = Duration::from_secs(300);
 const HANDED_OUT_BY: [&str; 3] = ["169.254.170.2", "169.254.170.23", "fd00:ec2::23"];
 
 /// A text that is in no output.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(String);
 
 impl fmt::Debug for Secret {
@@ -36,8 +35,7 @@ impl fmt::Debug for Secret {
 }
 
 /// An access key.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Credentials {
     access_key_id: String,
     secret_access_key: Secret,
@@ -183,21 +181,23 @@ fn breaks(text: &str) -> bool {
 }
 
 fn read(reply: &Reply) -> Result<Credentials> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Refusal {
-        code: Option<String>,
-        message: Option<String>,
+    let value: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+    let text = |name: &str| value[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    if reply.status != 200 {
+        let why = [text("Code"), text("Message")].into_iter().flatten().collect::<Vec<_>>().join(": ");
+        return Err(Error::unavailable(format!(
+            "AWS credentials were not handed out: {} {why}",
+            reply.status
+        )));
     }
-    if reply.status == 200 {
-        // Not what serde says: it might quote a secret.
-        return serde_json::from_slice(&reply.body)
-            .map_err(|_| Error::unavailable("what hands out AWS credentials gave something else"));
-    }
-    let refusal: Option<Refusal> = serde_json::from_slice(&reply.body).ok();
-    let (code, message) = refusal.map(|refusal| (refusal.code, refusal.message)).unwrap_or_default();
-    let why = [code, message].into_iter().flatten().collect::<Vec<_>>().join(": ");
-    Err(Error::unavailable(format!("AWS credentials were not handed out: {} {why}", reply.status)))
+    // Nothing of it is quoted: some of it may be a secret.
+    let other = || Error::unavailable("what hands out AWS credentials gave something else");
+    Ok(Credentials {
+        access_key_id: text("AccessKeyId").ok_or_else(other)?,
+        secret_access_key: text("SecretAccessKey").map(Secret).ok_or_else(other)?,
+        token: text("Token").map(Secret),
+        expiration: text("Expiration"),
+    })
 }
 
 fn config(message: impl Into<String>) -> Error {

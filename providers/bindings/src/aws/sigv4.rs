@@ -79,21 +79,18 @@ pub fn sign(
 
 /// The names of the signed headers, and the request as both sides write it.
 fn canonical(request: &Request<'_>, headers: Vec<(&str, &str)>) -> (String, String) {
-    let mut headers: Vec<_> =
-        headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), folded(value))).collect();
-    // Stable: values of one name stay in their order.
-    headers.sort_by(|a, b| a.0.cmp(&b.0));
-    headers.dedup_by(|later, first| {
-        let same = later.0 == first.0;
-        if same {
-            first.1.extend([",", &later.1]);
+    let mut sorted = Vec::<(String, String)>::new();
+    for (name, value) in headers {
+        let (name, value) = (name.to_ascii_lowercase(), folded(value));
+        match sorted.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, first)) => first.extend([",", &value]),
+            None => insert(&mut sorted, (name, value)),
         }
-        same
-    });
-    let lines: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
-    let names: Vec<_> = headers.iter().map(|(name, _)| name.as_str()).collect();
+    }
+    let lines: String = sorted.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+    let names: Vec<_> = sorted.iter().map(|(name, _)| name.as_str()).collect();
     let signed = names.join(";");
-    let (method, path, query) = (request.method, request.path, sorted(request.query));
+    let (method, path, query) = (request.method, request.path, ordered(request.query));
     let text = format!("{method}\n{path}\n{query}\n{lines}\n{signed}\n{}", sha256(request.body));
     (signed, text)
 }
@@ -104,11 +101,18 @@ fn folded(value: &str) -> String {
 }
 
 /// A query's pairs in order, each with its `=`.
-fn sorted(query: &str) -> String {
-    let mut pairs: Vec<_> = query.split('&').filter(|pair| !pair.is_empty()).collect::<Vec<_>>();
-    pairs.sort_by_key(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    let pair = |pair: &&str| if pair.contains('=') { (*pair).to_owned() } else { format!("{pair}=") };
-    pairs.iter().map(pair).collect::<Vec<_>>().join("&")
+fn ordered(query: &str) -> String {
+    let mut pairs = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        insert(&mut pairs, pair.split_once('=').unwrap_or((pair, "")));
+    }
+    pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
+}
+
+/// Into its place, after its equals: there are a handful, and a sort is 10 KB of a function for each type.
+fn insert<T: Ord>(sorted: &mut Vec<T>, item: T) {
+    let at = sorted.iter().position(|other| *other > item).unwrap_or(sorted.len());
+    sorted.insert(at, item);
 }
 
 fn mac(key: &[u8], data: &[u8]) -> Vec<u8> {

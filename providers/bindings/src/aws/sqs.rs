@@ -9,7 +9,6 @@ mod message;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use serde::Serialize;
 use xcloud_core::queue::{BoxFuture, Outgoing, QueueTransport};
 use xcloud_core::{Error, ErrorKind, Result, env};
 
@@ -63,23 +62,6 @@ struct Queue {
     region: String,
     peer: Arc<Peer>,
     source: Arc<Source>,
-}
-
-/// The body of SendMessage.
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct One<'a> {
-    queue_url: &'a str,
-    #[serde(flatten)]
-    entry: &'a Entry<'a>,
-}
-
-/// The body of SendMessageBatch.
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Many<'a> {
-    queue_url: &'a str,
-    entries: &'a [Entry<'a>],
 }
 
 impl QueueTransport for Queue {
@@ -154,10 +136,6 @@ impl Queue {
         ids: &mut [Option<String>],
         until: Instant,
     ) -> Option<Failure> {
-        let several = left.len() > 1;
-        for (place, entry) in left.iter_mut().enumerate() {
-            entry.id = several.then(|| place.to_string());
-        }
         let receipts = match self.ask(left, until).await {
             Ok(receipts) => receipts,
             Err(failure) => return Some(failure),
@@ -183,15 +161,13 @@ impl Queue {
     /// One request; what became of each message, in order.
     async fn ask(&self, entries: &[Entry<'_>], until: Instant) -> Result<Vec<Receipt>, Failure> {
         let credentials = self.source.get(until).await.map_err(Failure::by_kind)?;
-        let (action, body) = match entries {
-            [entry] => ("SendMessage", serde_json::to_vec(&One { queue_url: &self.url, entry })),
-            _ => ("SendMessageBatch", serde_json::to_vec(&Many { queue_url: &self.url, entries })),
-        };
-        let body = body.map_err(|e| Failure::by_kind(e.into()))?;
-        let head = self.head(action, &body, &credentials);
+        let action = if entries.len() == 1 { "SendMessage" } else { "SendMessageBatch" };
+        let body = message::request(&self.url, entries);
+        let body = body.as_bytes();
+        let head = self.head(action, body, &credentials);
         let until = until.min(Instant::now() + TRY);
         let what = format!("sqs:{action}");
-        let reply = self.peer.ask(&what, head.as_bytes(), &body, until).await.map_err(Failure::by_kind)?;
+        let reply = self.peer.ask(&what, head.as_bytes(), body, until).await.map_err(Failure::by_kind)?;
         answer::receipts(&self.name, entries, &reply)
     }
 

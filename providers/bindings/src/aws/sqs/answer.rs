@@ -1,8 +1,7 @@
 //! What SQS says
 //! (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErrors.html>).
 
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde_json::Value;
 use xcloud_core::{Error, ErrorKind};
 use xcloud_serve::client::Reply;
 
@@ -32,88 +31,56 @@ impl Failure {
     }
 }
 
-#[derive(Clone, Deserialize)]
-struct Stored {
-    #[serde(rename = "Id", default)]
-    id: String,
-    #[serde(rename = "MessageId")]
-    message_id: String,
-    #[serde(rename = "MD5OfMessageBody")]
-    digest: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Refused {
-    id: String,
-    #[serde(default)]
-    sender_fault: bool,
-    #[serde(default)]
-    code: String,
-    message: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Batch {
-    #[serde(default)]
-    successful: Vec<Stored>,
-    #[serde(default)]
-    failed: Vec<Refused>,
-}
-
-#[derive(Deserialize, Default)]
-struct Problem {
-    #[serde(rename = "__type", default)]
-    code: String,
-    #[serde(alias = "Message", default)]
-    message: String,
-}
-
 /// Reads the answer to a request for these messages; their receipts are in the same order.
+///
+/// As values, not into types of ours: the program has the code for those already.
 pub(super) fn receipts(queue: &str, entries: &[Entry<'_>], reply: &Reply) -> Result<Vec<Receipt>, Failure> {
+    let value: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
     if reply.status != 200 {
-        let problem: Problem = serde_json::from_slice(&reply.body).unwrap_or_default();
         // `com.amazonaws.sqs#QueueDoesNotExist`
-        let code = problem.code.rsplit('#').next().unwrap_or_default();
-        return Err(failure(queue, reply.status, code, &problem.message));
+        let code = text(&value, "__type").rsplit('#').next().unwrap_or_default();
+        return Err(failure(queue, reply.status, code, message(&value)));
     }
     if let [entry] = entries {
-        return Ok(vec![receipt(queue, entry, read(&reply.body)?)]);
+        return Ok(vec![receipt(queue, entry, &value)]);
     }
-    let batch: Batch = read(&reply.body)?;
+    let of =
+        |list: &str, id: &str| value[list].as_array().into_iter().flatten().find(|one| text(one, "Id") == id);
     let one = |(at, entry): (usize, &Entry<'_>)| {
         let id = at.to_string();
-        if let Some(refused) = batch.failed.iter().find(|refused| refused.id == id) {
-            let status = if refused.sender_fault { 400 } else { 500 };
-            let message = refused.message.as_deref().unwrap_or_default();
-            return Receipt::Refused(failure(queue, status, &refused.code, message));
-        }
-        match batch.successful.iter().find(|stored| stored.id == id) {
-            Some(stored) => receipt(queue, entry, stored.clone()),
-            None => Receipt::Refused(unclear("SQS did not say what became of a message")),
+        match (of("Failed", &id), of("Successful", &id)) {
+            (Some(refused), _) => {
+                let status = if refused["SenderFault"] == true { 400 } else { 500 };
+                Receipt::Refused(failure(queue, status, text(refused, "Code"), message(refused)))
+            }
+            (None, Some(stored)) => receipt(queue, entry, stored),
+            (None, None) => Receipt::Refused(unclear("SQS did not say what became of a message")),
         }
     };
     Ok(entries.iter().enumerate().map(one).collect())
 }
 
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap_or_default()
+}
+
+/// It is written both ways.
+fn message(value: &Value) -> &str {
+    let small = text(value, "message");
+    if small.is_empty() { text(value, "Message") } else { small }
+}
+
 /// Whether what SQS has is what was sent.
-fn receipt(queue: &str, entry: &Entry<'_>, stored: Stored) -> Receipt {
-    if stored.message_id.is_empty()
-        || !stored.digest.eq_ignore_ascii_case(&crate::md5::hex(entry.message_body.as_bytes()))
-    {
+fn receipt(queue: &str, entry: &Entry<'_>, stored: &Value) -> Receipt {
+    let id = text(stored, "MessageId");
+    if id.is_empty() {
+        return Receipt::Refused(unclear("the answer of SQS is not as documented"));
+    }
+    if !text(stored, "MD5OfMessageBody").eq_ignore_ascii_case(&crate::md5::hex(entry.body.as_bytes())) {
         let message = format!("the queue {queue} of SQS has stored something else than was sent");
         return Receipt::Refused(unclear(message));
     }
-    Receipt::Stored(stored.message_id)
-}
-
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
-    serde_json::from_slice(body).map_err(|e| {
-        let mut failure = unclear("the answer of SQS is not as documented");
-        failure.error = failure.error.caused_by(e);
-        failure
-    })
+    Receipt::Stored(id.to_owned())
 }
 
 /// It may be stored, and it may not: sent again, it is at least once.

@@ -3,66 +3,26 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
+use serde_json::Value;
 use xcloud_core::queue::Outgoing;
 use xcloud_core::{Error, ErrorKind, Result};
 
 use super::{MAX_BYTES, MAX_ENTRIES};
 
-/// One message of a request. `at` is its place among all that are sent.
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
+/// One message. `at` is its place among all that are sent.
 pub(super) struct Entry<'a> {
-    #[serde(skip)]
     pub(super) at: usize,
-    /// Within the request, only where it has several: its place in it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) id: Option<String>,
-    pub(super) message_body: &'a str,
-    message_attributes: &'a Attributes,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message_system_attributes: Option<&'a SystemAttributes>,
-}
-
-/// What the receiver can ask a message for. On AWS's side of the wire `providers/aws/src/decode/queue.rs` reads them.
-#[derive(Serialize)]
-struct Attributes {
-    #[serde(rename = "content-type")]
-    content_type: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    traceparent: Option<Text>,
-}
-
-/// What SQS hands on to Lambda as the trace of the receiver's call.
-#[derive(Serialize)]
-struct SystemAttributes {
-    #[serde(rename = "AWSTraceHeader")]
-    trace: Text,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Text {
-    data_type: &'static str,
-    string_value: String,
-}
-
-impl Text {
-    fn new(value: impl Into<String>) -> Self {
-        Self { data_type: "String", string_value: value.into() }
-    }
-
-    /// What it counts against the limit: name, type and value.
-    fn weight(&self, name: &str) -> usize {
-        name.len() + self.data_type.len() + self.string_value.len()
-    }
+    pub(super) body: &'a str,
+    attributes: &'a str,
 }
 
 /// All messages of a send, checked.
 pub(super) struct Prepared<'a> {
     bodies: Vec<Cow<'a, str>>,
-    attributes: Attributes,
-    system: Option<SystemAttributes>,
+    /// The members that say them, the same for every message.
+    attributes: String,
+    /// What they count against the limit of every message.
+    weight: usize,
 }
 
 impl<'a> Prepared<'a> {
@@ -71,29 +31,16 @@ impl<'a> Prepared<'a> {
     /// # Errors
     /// [`ErrorKind::PayloadTooLarge`]; [`ErrorKind::BadRequest`] for what is not text.
     pub(super) fn new(outgoing: &'a Outgoing) -> Result<Self> {
-        let trace = outgoing.trace.as_deref();
-        let traceparent = trace.and_then(traceparent).map(Text::new);
-        let attributes = Attributes { content_type: Text::new("application/json"), traceparent };
-        let system = trace.filter(|trace| trace.starts_with("Root=")).map(Text::new);
-        let system = system.map(|trace| SystemAttributes { trace });
+        let (attributes, weight) = attributes(outgoing.trace.as_deref());
         let bodies = outgoing.messages.iter().map(|body| text(body)).collect::<Result<Vec<_>>>()?;
-        let prepared = Self { bodies, attributes, system };
-        let own = prepared.weight();
-        match prepared.bodies.iter().find(|body| body.len() + own > MAX_BYTES) {
-            None => Ok(prepared),
+        let most = MAX_BYTES - weight;
+        match bodies.iter().find(|body| body.len() > most) {
+            None => Ok(Self { bodies, attributes, weight }),
             Some(large) => {
-                let message =
-                    format!("a message has {} bytes; a queue of SQS takes {}", large.len(), MAX_BYTES - own);
+                let message = format!("a message has {} bytes; a queue of SQS takes {most}", large.len());
                 Err(Error::new(ErrorKind::PayloadTooLarge, message))
             }
         }
-    }
-
-    /// What each message's attributes count.
-    fn weight(&self) -> usize {
-        let traceparent = self.attributes.traceparent.as_ref();
-        self.attributes.content_type.weight("content-type")
-            + traceparent.map_or(0, |text| text.weight("traceparent"))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -102,28 +49,69 @@ impl<'a> Prepared<'a> {
 
     /// What goes into one request each, in order.
     pub(super) fn batches(&self) -> Vec<Vec<Entry<'_>>> {
-        let own = self.weight();
         let mut batches: Vec<Vec<Entry<'_>>> = Vec::new();
         let mut room = 0;
         for (at, body) in self.bodies.iter().enumerate() {
-            let weight = body.len() + own;
+            let weight = body.len() + self.weight;
             if batches.last().is_none_or(|batch| batch.len() == MAX_ENTRIES) || room < weight {
                 batches.push(Vec::new());
                 room = MAX_BYTES;
             }
             room -= weight;
             if let Some(batch) = batches.last_mut() {
-                batch.push(Entry {
-                    at,
-                    id: None,
-                    message_body: body,
-                    message_attributes: &self.attributes,
-                    message_system_attributes: self.system.as_ref(),
-                });
+                batch.push(Entry { at, body, attributes: &self.attributes });
             }
         }
         batches
     }
+}
+
+/// The body of a request: SendMessage's for one message, SendMessageBatch's for several, whose ids are their places.
+///
+/// Written out, because there are three levels of it and derived code is 20 KB of a function.
+pub(super) fn request(url: &str, entries: &[Entry<'_>]) -> String {
+    let mut body = format!("{{\"QueueUrl\":{}", quoted(url));
+    if let [entry] = entries {
+        body.extend([",", &entry.members(), "}"]);
+        return body;
+    }
+    let entries = entries.iter().enumerate();
+    let entries: Vec<_> =
+        entries.map(|(at, entry)| format!("{{\"Id\":\"{at}\",{}}}", entry.members())).collect();
+    body.extend([",\"Entries\":[", &entries.join(","), "]}"]);
+    body
+}
+
+impl Entry<'_> {
+    fn members(&self) -> String {
+        format!("\"MessageBody\":{},{}", quoted(self.body), self.attributes)
+    }
+}
+
+/// The members that say a message's attributes, and what they count: names, types and values.
+///
+/// `content-type` and `traceparent` are for the receiver to ask the message for, and on AWS's side of the wire
+/// `providers/aws/src/decode/queue.rs` reads them; X-Ray's header SQS itself hands on to Lambda, as the trace of the
+/// receiver's call.
+fn attributes(trace: Option<&str>) -> (String, usize) {
+    let text = |name: &str, value: &str| {
+        format!("\"{name}\":{{\"DataType\":\"String\",\"StringValue\":{}}}", quoted(value))
+    };
+    let mut all = vec![("content-type", "application/json".to_owned())];
+    all.extend(trace.and_then(traceparent).map(|trace| ("traceparent", trace)));
+    let weight = all.iter().map(|(name, value)| name.len() + "String".len() + value.len()).sum();
+    let members: Vec<_> = all.iter().map(|(name, value)| text(name, value)).collect();
+    let mut members = format!("\"MessageAttributes\":{{{}}}", members.join(","));
+    if let Some(trace) = trace.filter(|trace| trace.starts_with("Root=")) {
+        let trace = text("AWSTraceHeader", trace);
+        members.extend([",\"MessageSystemAttributes\":{", &trace, "}"]);
+    }
+    (members, weight)
+}
+
+/// As JSON writes a text.
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
 }
 
 /// A body as text of the characters that SQS takes. The two that JSON allows and SQS does not can only stand in a
@@ -195,6 +183,26 @@ mod tests {
     }
 
     #[test]
+    fn a_trace_cannot_break_out_of_the_request() {
+        let outgoing = Outgoing {
+            messages: vec![Bytes::from_static(b"\"\\\"\""), Bytes::from_static(b"2")],
+            trace: Some("Root=1\",\"Id\":\"9\n".to_owned()),
+            deadline: None,
+        };
+        let prepared = Prepared::new(&outgoing).unwrap();
+        let body: Value = serde_json::from_str(&request("u\"\\", &prepared.batches()[0])).unwrap();
+        assert_eq!(body["QueueUrl"], "u\"\\");
+        let entries = body["Entries"].as_array().unwrap();
+        assert_eq!(entries[0]["MessageBody"], "\"\\\"\"");
+        for (at, entry) in entries.iter().enumerate() {
+            assert_eq!(entry["Id"], at.to_string());
+            let trace = &entry["MessageSystemAttributes"]["AWSTraceHeader"]["StringValue"];
+            assert_eq!(trace.as_str(), outgoing.trace.as_deref());
+            assert_eq!(entry["MessageAttributes"].as_object().map(|all| all.len()), Some(1));
+        }
+    }
+
+    #[test]
     fn ten_messages_or_one_mebibyte_go_into_a_request() {
         let sizes = |bodies: Vec<usize>| {
             let messages = bodies.into_iter().map(|size| Bytes::from(vec![b'1'; size])).collect();
@@ -206,6 +214,7 @@ mod tests {
         assert_eq!(sizes(vec![]).unwrap(), Vec::<Vec<usize>>::new());
         assert_eq!(sizes(vec![1; 21]).unwrap().iter().map(Vec::len).collect::<Vec<_>>(), [10, 10, 1]);
         let own = "content-typeStringapplication/json".len();
+        assert_eq!(attributes(None).1, own);
         let half = MAX_BYTES / 2 - own;
         assert_eq!(sizes(vec![half, half, 1]).unwrap(), [vec![0, 1], vec![2]]);
         assert_eq!(sizes(vec![half, half + 1]).unwrap(), [vec![0], vec![1]]);
