@@ -44,6 +44,16 @@ HTTP = [
     ("bytes", "binary, bytes", None, None),
     ("crates", "crates in the tree", None, None),
 ]
+BINDINGS = [
+    ("ir_first", "instructions from exec to first response", 1.10, None),
+    ("poll_warm_ms", "exec to first poll, ms, median", None, None),
+    ("poll_warm_min_ms", "exec to first poll, ms, least", None, None),
+    ("poll_cold_ms", "the same, pages dropped, ms, median", None, None),
+    ("poll_cold_min_ms", "the same, pages dropped, ms, least", None, None),
+    ("memory_kb", "peak memory after 1,000 events, kB", None, None),
+    ("bytes", "binary, bytes", None, None),
+    ("crates", "crates in the tree", None, None),
+]
 # Not ratios: what a figure of ours may be.
 LIMITS = {"syscalls_2k": (8, 4), "connections": (1, 1)} | host.LIMITS
 
@@ -116,9 +126,25 @@ def http_figures(program, env):
     }
 
 
-def crates(package):
+def bindings_figures(programs, rounds):
+    """A function that could send to a cloud's own queue and does not, beside one that could not."""
+    event, check, _ = KINDS["2k"]
+    event = event()
+    found = {}
+    for name, program in programs.items():
+        run = lambda count, wrapper=(), look=None: invoked(program, event, count, check, wrapper, look)
+        found[name] = {"ir_first": collected(run(1, CALLGRIND)[1]), "memory_kb": run(1000, look=peak_memory)[0].seen,
+            "bytes": os.path.getsize(program)}
+    if rounds:
+        for name, times in starts({name: {"2k": program} for name, program in programs.items()}, rounds).items():
+            found[name] |= times
+    found["with"]["crates"], found["without"]["crates"] = crates("ours", "--features", "bindings"), crates("ours")
+    return found
+
+
+def crates(package, *more):
     """All of a program's dependencies, its own crate and the shared order left out."""
-    command = ["cargo", "tree", "--edges", "normal", "--prefix", "none", "--manifest-path", f"{HERE}/Cargo.toml", "--package"]
+    command = ["cargo", "tree", "--edges", "normal", "--prefix", "none", "--manifest-path", f"{HERE}/Cargo.toml", *more, "--package"]
     lines = subprocess.run([*command, package], check=True, capture_output=True, text=True).stdout.splitlines()
     return len({line.split(" ")[0] for line in lines if line} - {package, "order"})
 
@@ -168,7 +194,7 @@ def number(value):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--json", metavar="FILE", help="write every figure there too")
-    arguments.add_argument("--only", choices=["lambda", "http", "host"], help="one part")
+    arguments.add_argument("--only", choices=["lambda", "http", "bindings", "host"], help="one part")
     arguments.add_argument("--kinds", default="2k,100k,sqs10", help="Lambda events, a comma list")
     arguments.add_argument("--rounds", type=int, default=15, help="starts of each program (0: none)")
     arguments.add_argument("--build", action="store_true", help="also clean builds: minutes")
@@ -205,6 +231,10 @@ def main():
         sizes(found, {"xcloud": "ours", "axum": "axum-server"}, {"xcloud": mine, "axum": server})
         missed += table("HTTP", HTTP, found)
         record["http"] = found
+    if options.only in (None, "bindings"):
+        found = bindings_figures({"with": ours("bindings.toml"), "without": mine}, options.rounds)
+        missed += table("The feature bindings", BINDINGS, found)
+        record["bindings"] = found
     if options.host or options.only == "host":
         found = host.figures(mine, anchor("lambda"))
         missed += table("A request through a local host", host.ROWS, found)

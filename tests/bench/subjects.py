@@ -1,5 +1,5 @@
 """The programs that are compared, and how one is run and watched."""
-import os, re, signal, socket, subprocess, tempfile, time
+import os, re, shutil, signal, socket, subprocess, tempfile, time
 
 from runtime_api import RuntimeApi
 
@@ -8,11 +8,12 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(HERE, "target"))
 
 
-def ours():
-    """Our program, built as users build it: `xcloud build`."""
+def ours(config="xcloud.toml"):
+    """Our program, built as users build it: `xcloud build`. A copy, so that another configuration's does not replace it."""
     subprocess.run(["cargo", "run", "--quiet", "--manifest-path", f"{ROOT}/Cargo.toml", "--package", "xcloud-cli", "--",
-        "-C", f"{HERE}/ours", "-q", "build", "-p", "aws"], check=True, stdout=subprocess.DEVNULL)
-    return f"{TARGET}/x86_64-unknown-linux-gnu/release/ours"
+        "-C", f"{HERE}/ours", "--config", f"{HERE}/ours/{config}", "-q", "build", "-p", "aws"], check=True, stdout=subprocess.DEVNULL)
+    built = f"{TARGET}/x86_64-unknown-linux-gnu/release/ours"
+    return shutil.copy(built, f"{built}-{config.removesuffix('.toml')}")
 
 
 def anchor(package, program=None):

@@ -48,7 +48,7 @@ impl Sending {
             let id = format!("m-{number}");
             loop {
                 self.attempts.fetch_add(1, Ordering::SeqCst);
-                if self.queue.send(vec![message(&id, "ok")]).await.is_ok() {
+                if self.queue.send(vec![message(&id, "ok")].into()).await.is_ok() {
                     break;
                 }
                 tokio::time::sleep(Duration::from_millis(2)).await;

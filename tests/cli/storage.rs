@@ -45,8 +45,10 @@ fn failed_messages_are_looked_at_redriven_and_purged() {
     let record = scratch("queue-record").join("handled");
     let app = Deployed::new("queues", &format!("{}max_attempts = 1\n", record_toml(&record)));
     let queue = app.queue("queues", "recorded");
-    run(async { queue.send(vec![message("a", "fail"), message("b", "ok"), message("c", "fail")]).await })
-        .expect("the queue takes messages");
+    run(async {
+        queue.send(vec![message("a", "fail"), message("b", "ok"), message("c", "fail")].into()).await
+    })
+    .expect("the queue takes messages");
     until("the failed messages are not put aside", || app.counts("recorded") == (0, 2));
     let peeked = app.run(&["queue", "peek", "recorded", "--dead", "-n", "1"]);
     let first = &peeked["messages"][0];
@@ -142,7 +144,7 @@ fn send_until_refused(app: &Deployed, name: &str, first: usize) -> (Vec<String>,
     let mut acknowledged = Vec::new();
     for number in first..first + 5000 {
         let id = format!("{number}-{}", "x".repeat(500));
-        match run(queue.send(vec![message(&id, "ok")])) {
+        match run(queue.send(vec![message(&id, "ok")].into())) {
             Ok(_) => acknowledged.push(id),
             Err(refused) => return (acknowledged, refused),
         }
@@ -179,12 +181,12 @@ fn a_full_disk_refuses_loses_nothing_and_works_again_when_there_is_room() {
     assert_eq!(http(&app, "GET", "/hello", "").1, "hello", "what stores nothing goes on");
     let queue = app.queue("full", "recorded");
     until("status does not say that the disk is full", || {
-        drop(run(queue.send(vec![message(&"x".repeat(10_000), "ok")])));
+        drop(run(queue.send(vec![message(&"x".repeat(10_000), "ok")].into())));
         state(&app, "record").contains("is full")
     });
     disk.free();
     until("the store does not notice that there is room", || !state(&app, "record").contains("is full"));
-    run(queue.send(vec![message("after", "ok")])).expect("there is room again");
+    run(queue.send(vec![message("after", "ok")].into())).expect("there is room again");
     acknowledged.push("after".to_owned());
     until("an acknowledged message was lost", || {
         let seen = handled(&record);
@@ -212,7 +214,7 @@ fn a_damaged_store_is_named_with_what_to_do_and_other_apps_do_not_notice() {
     let record = scratch("damaged-record").join("handled");
     let hurt = Deployed::in_home(&home, "hurt", &record_toml(&record));
     let well = Deployed::in_home(&home, "well", &record_toml(&record));
-    run(hurt.queue("hurt", "recorded").send(vec![message("before", "ok")]))
+    run(hurt.queue("hurt", "recorded").send(vec![message("before", "ok")].into()))
         .expect("the queue takes messages");
     until("the message is not handled", || handled(&record).contains_key("before"));
     kill(&host(&home));
@@ -223,8 +225,8 @@ fn a_damaged_store_is_named_with_what_to_do_and_other_apps_do_not_notice() {
     assert!(state(&hurt, "record").contains("store.redb is damaged"), "{}", state(&hurt, "record"));
     assert!(!state(&hurt, "anything").contains("damaged"), "a function that stores nothing is well");
     assert_eq!(http(&hurt, "GET", "/hello", "").1, "hello");
-    let refused =
-        run(hurt.queue("hurt", "recorded").send(vec![message("during", "ok")])).expect_err("it is damaged");
+    let refused = run(hurt.queue("hurt", "recorded").send(vec![message("during", "ok")].into()))
+        .expect_err("it is damaged");
     for part in [store.to_str().expect("text"), "is damaged", "move both away", "other apps are not affected"]
     {
         assert!(refused.message().contains(part), "{part} is not in {refused}");
@@ -232,12 +234,12 @@ fn a_damaged_store_is_named_with_what_to_do_and_other_apps_do_not_notice() {
     let (code, answer) = hurt.ask(&["queue", "ls"]);
     assert!(code == Some(1) && answer["message"].to_string().contains("is damaged"), "{answer}");
 
-    run(well.queue("well", "recorded").send(vec![message("neighbour", "ok")]))
+    run(well.queue("well", "recorded").send(vec![message("neighbour", "ok")].into()))
         .expect("another app's queue works");
     until("the neighbour's message is not handled", || handled(&record).contains_key("neighbour"));
 
     move_away(&store);
-    run(hurt.queue("hurt", "recorded").send(vec![message("afterwards", "ok")]))
+    run(hurt.queue("hurt", "recorded").send(vec![message("afterwards", "ok")].into()))
         .expect("an empty store works");
     until("the message is not handled", || handled(&record).contains_key("afterwards"));
     assert!(!state(&hurt, "record").contains("damaged"), "{}", state(&hurt, "record"));

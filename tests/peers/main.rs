@@ -1,6 +1,7 @@
 //! Against programs of others: AWS's Runtime Interface Emulator, `cargo lambda watch`, the events that
 //! `aws_lambda_events` keeps; and what our hosts write against the readers of AWS's Powertools, Google's functions-framework
-//! and google-events, and Microsoft's azure-functions.
+//! and google-events, and Microsoft's azure-functions; and what our processes send,
+//! received by AWS's boto3 out of ministack's queues.
 
 mod azure_functions;
 mod cargo_lambda;
@@ -9,6 +10,7 @@ mod lambda_events;
 mod neutral;
 mod powertools;
 mod rie;
+mod sqs;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -109,6 +111,10 @@ const TRIALS: &[(&str, Run)] = trials![
     azure_functions::changes,
     azure_functions::topics,
     azure_functions::events,
+    sqs::messages_arrive,
+    sqs::over_tls,
+    sqs::refusals,
+    sqs::signatures,
     parity::witnesses_are_trials,
 ];
 

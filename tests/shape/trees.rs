@@ -7,8 +7,14 @@ use crate::{ROOMS, root, tracked};
 
 /// Crates of a package's normal dependency tree, itself counted.
 fn tree(package: &str, manifest: &str) -> BTreeSet<String> {
+    tree_with(package, manifest, "")
+}
+
+/// The same with more features.
+fn tree_with(package: &str, manifest: &str, features: &str) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--edges", "normal", "--prefix", "none", "--package", package, "--manifest-path"])
+        .args(["tree", "--edges", "normal", "--prefix", "none", "--features", features])
+        .args(["--package", package, "--manifest-path"])
         .arg(root().join(manifest))
         .output()
         .expect("cargo runs");
@@ -49,6 +55,23 @@ fn an_example_has_the_tree_that_users_get() {
         println!("{example}: {} crates", crates.len());
         assert!(crates.len() <= 46, "{example}: {} crates: {crates:?}", crates.len());
         assert!(!crates.iter().any(|c| HEAVY.iter().any(|h| c.starts_with(h))), "{example}: {crates:?}");
+    }
+}
+
+/// What it takes to send to a cloud's own queue: TLS, and still no SDK.
+#[test]
+fn the_feature_bindings_brings_at_most_14_crates() {
+    for (package, manifest, most) in [("xcloud", "Cargo.toml", 54), ("orders", "examples/Cargo.toml", 55)] {
+        let (with, without) = (tree_with(package, manifest, "bindings"), tree(package, manifest));
+        let more: Vec<_> = with.difference(&without).collect();
+        println!("{package} with bindings: {} crates, {more:?} more", with.len());
+        assert!(with.len() <= most && more.len() <= 14, "{package}: {} crates, {more:?} more", with.len());
+        let heavy: Vec<_> = with.iter().filter(|c| HEAVY.iter().any(|h| c.starts_with(h))).collect();
+        assert!(heavy.iter().all(|name| name.starts_with("rustls")), "{package}: {heavy:?}");
+        assert!(
+            !with.iter().any(|name| name.starts_with("aws-lc") || name == "cmake"),
+            "{package}: {with:?}"
+        );
     }
 }
 

@@ -134,6 +134,11 @@ async fn send(_request: Http, nowhere: Sender<Item>) -> Result<String> {
     nowhere.send(&Item { id: "1".to_owned(), action: "ok".to_owned() }).await
 }
 
+#[handler(http = "POST /outbox", sends = "outbox")]
+async fn send_out(values: Http<Vec<Value>>, outbox: Sender<Value>) -> Result<Json<Vec<String>>> {
+    outbox.send_all(&values).await.map(Json)
+}
+
 #[handler(http = "PUT /rows/{key}", tables = "rows")]
 async fn write_row(value: Http<Value>, rows: Table<Value>) -> Result<String> {
     let (key, over) = (value.param::<String>("key")?, value.query().get("over"));
@@ -355,8 +360,8 @@ fn main() -> Result<()> {
     let mut app = App::init(open)
         .functions(xcloud::functions![
             echo, hello, allocated, double, item, cookies, all_bytes, echo_bytes, panics, fails, teapot,
-            slow, count, send, write_row, read_row, delete_row, scan_rows, stream, traced, work, record, see,
-            new_only, sweep, audit, hear, notice, anything
+            slow, count, send, send_out, write_row, read_row, delete_row, scan_rows, stream, traced, work,
+            record, see, new_only, sweep, audit, hear, notice, anything
         ])
         .http(router);
     if std::env::var_os("FIXTURE_SHUTDOWN").is_some() {
