@@ -35,7 +35,7 @@ use xcloud_deploy::{Artifact, Binary, Desired, Plan, Stage, engine, package};
 use crate::args::{self, Args, Verb};
 use crate::config::{Manifest, Source, resolve};
 use crate::printer::{Done, Printer};
-use crate::{cargo, elf, registry};
+use crate::{cargo, elf, include, registry};
 
 /// Does what was typed.
 ///
@@ -170,16 +170,21 @@ impl Project {
 
     /// Builds the binary and asks it for its Spec.
     async fn build(&self, args: &Args, printer: &Printer) -> Result<App> {
+        let files = include::files(&self.directory, &self.manifest.build.include)?.into();
         let program = cargo::build(&self.directory, &self.manifest.build, printer)?;
         let bytes = std::fs::read(&program.path)?;
         let arch = elf::arch(&bytes)?.to_owned();
-        let binary = Binary { sha256: package::sha256(&bytes), bytes: bytes.into(), arch };
+        let binary = Binary { sha256: package::sha256(&bytes), bytes: bytes.into(), arch, files };
         printer.note(&format!(
             "{}: {} bytes, static, sha256 {}",
             program.package,
             binary.bytes.len(),
             binary.sha256
         ));
+        if !binary.files.is_empty() {
+            let bytes: usize = binary.files.iter().map(|file| file.bytes.len()).sum();
+            printer.note(&format!("beside it {} files, {bytes} bytes", binary.files.len()));
+        }
         let said = xcloud_serve::host::describe(&program.path).await?;
         artifact::keep(&self.built(), &binary, &said)?;
         let spec = resolve(said, &self.manifest, &args.global.stage)?;
