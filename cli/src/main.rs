@@ -8,6 +8,7 @@ mod elf;
 mod exit;
 #[cfg(feature = "local")]
 mod hidden;
+mod include;
 mod printer;
 mod probe;
 mod registry;

@@ -10,6 +10,7 @@ mod emit;
 mod events;
 mod faults;
 mod fixture;
+mod include;
 mod input;
 mod limits;
 mod load;

@@ -12,7 +12,7 @@ use super::dev;
 use crate::args::{self, Args};
 use crate::config::{Extras, Manifest, Source, resolve};
 use crate::printer::Printer;
-use crate::{cargo, elf, registry};
+use crate::{cargo, elf, include, registry};
 
 /// What `-C` names.
 pub(super) fn directory(args: &Args) -> Result<PathBuf> {
@@ -118,16 +118,21 @@ impl Project {
 
     /// Builds the binary and asks it for its Spec.
     pub(super) async fn build(&self, printer: &Printer) -> Result<App> {
+        let files = include::files(&self.directory, &self.manifest.build.include)?.into();
         let program = cargo::build(&self.directory, &self.manifest.build, printer)?;
         let bytes = std::fs::read(&program.path)?;
         let arch = elf::arch(&bytes)?.to_owned();
-        let binary = Binary { sha256: package::sha256(&bytes), bytes: bytes.into(), arch };
+        let binary = Binary { sha256: package::sha256(&bytes), bytes: bytes.into(), arch, files };
         printer.note(&format!(
             "{}: {} bytes, static, sha256 {}",
             program.package,
             binary.bytes.len(),
             binary.sha256
         ));
+        if !binary.files.is_empty() {
+            let bytes: usize = binary.files.iter().map(|file| file.bytes.len()).sum();
+            printer.note(&format!("beside it {} files, {bytes} bytes", binary.files.len()));
+        }
         let said = xcloud_serve::host::describe(&program.path).await?;
         artifact::keep(&self.built(), &binary, &said)?;
         self.resolved(binary, said)

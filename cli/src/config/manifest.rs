@@ -54,6 +54,8 @@ pub(crate) struct Build {
     pub profile: Option<String>,
     /// The compilation target.
     pub target: Option<String>,
+    /// Patterns of the files that lie beside the binary.
+    pub include: Vec<String>,
 }
 
 /// `[budget]`
@@ -153,6 +155,7 @@ fn build(table: &Table<'_>) -> Result<Build> {
         features: table.texts("features")?,
         profile: table.text("profile")?,
         target: table.text("target")?,
+        include: table.texts("include")?,
     })
 }
 

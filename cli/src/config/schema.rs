@@ -21,6 +21,10 @@ const MEANINGS: &[(&str, &str)] = &[
     ("build.features", "Cargo features."),
     ("build.profile", "The cargo profile; `release` when absent."),
     ("build.target", "The compilation target; this machine's own, statically linked, when absent."),
+    (
+        "build.include",
+        "Files that every package has beside the binary, by paths below the app's directory: `*` and `?` in a name, `**` for any folders.",
+    ),
     ("functions", "By function: `http`, or the name of an event handler with `-` for `_`."),
     ("functions.*", "A function."),
     ("functions.*.memory", "Memory of an instance; 1GB is 1024MB."),

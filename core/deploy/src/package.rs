@@ -4,8 +4,21 @@ use std::io::{Cursor, Write};
 
 use flate2::{Compression, GzBuilder};
 use sha2::{Digest, Sha256};
-use xcloud_core::{Error, Result};
+use xcloud_core::{Error, ErrorKind, Result};
 use zip::write::SimpleFileOptions;
+
+use crate::provider::Binary;
+
+/// A file that lies beside the binary in every package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// Its path, `/` between folders, below where the binary is.
+    pub path: String,
+    /// Its content.
+    pub bytes: Vec<u8>,
+    /// Whether it may be executed.
+    pub executable: bool,
+}
 
 /// One file of an archive.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +40,26 @@ impl Entry<'_> {
 /// Lower-case hex SHA-256.
 pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The entries of a package: its own, then the files that lie beside the binary.
+///
+/// # Errors
+/// [`ErrorKind::Config`]: a file has the place of one of the package's own.
+pub fn with_files<'a>(mut own: Vec<Entry<'a>>, binary: &'a Binary) -> Result<Vec<Entry<'a>>> {
+    let above =
+        |a: &str, b: &str| b.strip_prefix(a).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    for file in &*binary.files {
+        let path = file.path.as_str();
+        if let Some(taken) = own.iter().find(|o| above(o.path, path) || above(path, o.path)) {
+            let message =
+                format!("`build.include` has `{path}`, where the package's own `{}` is", taken.path);
+            return Err(Error::new(ErrorKind::Config, message));
+        }
+    }
+    let entry = |file: &'a File| Entry { path: &file.path, bytes: &file.bytes, executable: file.executable };
+    own.extend(binary.files.iter().map(entry));
+    Ok(own)
 }
 
 /// A zip with unix modes; times are the format's first, 1980-01-01.
@@ -108,6 +141,27 @@ mod tests {
             entry.read_to_end(&mut content).unwrap();
             assert_eq!(content, wanted.bytes);
         }
+    }
+
+    #[test]
+    fn files_come_after_the_packages_own_and_never_in_their_place() {
+        let file = |path: &str| File { path: path.to_owned(), bytes: b"x".to_vec(), executable: false };
+        let binary = |files: &[File]| Binary {
+            bytes: b"\x7fELF"[..].into(),
+            sha256: String::new(),
+            arch: String::new(),
+            files: files.into(),
+        };
+        let good = binary(&[file("a/c.json"), file("bootstraps")]);
+        let paths: Vec<_> = with_files(ENTRIES.to_vec(), &good).unwrap().iter().map(|e| e.path).collect();
+        assert_eq!(paths, ["bootstrap", "a/b.json", "a/c.json", "bootstraps"]);
+        for taken in ["bootstrap", "a/b.json", "bootstrap/x", "a"] {
+            let binary = binary(&[file(taken)]);
+            let error = with_files(ENTRIES.to_vec(), &binary).unwrap_err();
+            assert!(error.kind() == ErrorKind::Config && error.message().contains(taken), "{error}");
+        }
+        assert_eq!(binary(&[]).files_sha256(), None);
+        assert_ne!(good.files_sha256(), binary(&[file("a/c.json")]).files_sha256());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use serde_json::Value;
 use xcloud_core::spec::Spec;
 use xcloud_core::{Error, Result};
 
+use crate::package::{File, sha256};
 use crate::plan::{Change, Plan, Resource};
 use crate::secret::Secrets;
 
@@ -23,6 +24,20 @@ pub struct Binary {
     pub sha256: String,
     /// `x86_64` or `arm64`.
     pub arch: String,
+    /// What lies beside it in every package, sorted by path.
+    pub files: Arc<[File]>,
+}
+
+impl Binary {
+    /// Identifies the files beside it; `None` where there are none.
+    pub fn files_sha256(&self) -> Option<String> {
+        let mut all = Vec::new();
+        for file in &*self.files {
+            let line = format!("{} {} {}\n", sha256(&file.bytes), u8::from(file.executable), file.path);
+            all.extend_from_slice(line.as_bytes());
+        }
+        (!all.is_empty()).then(|| sha256(&all))
+    }
 }
 
 /// A package around a binary: the bytes that are uploaded.

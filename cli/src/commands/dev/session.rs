@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::json;
 use xcloud_core::spec::{Spec, TriggerSpec};
 use xcloud_core::{Error, Result};
+use xcloud_deploy::package::File;
 use xcloud_local_deploy::{Embedded, Program, Served};
 
 use super::compile::Building;
@@ -16,7 +17,7 @@ use super::watch::{Change, Sources};
 use crate::args::{self, Args};
 use crate::commands::Project;
 use crate::config::resolve;
-use crate::{hidden, registry};
+use crate::{hidden, include, registry};
 
 /// What serves now, and how the next version comes.
 pub(super) struct Session<'a> {
@@ -36,6 +37,7 @@ pub(super) struct Serves {
     program: PathBuf,
     file: (u64, Option<SystemTime>),
     spec: Spec,
+    files: Vec<File>,
 }
 
 /// Since when somebody waits for what is being built.
@@ -116,8 +118,9 @@ impl Session<'_> {
         {
             spec.functions.iter_mut().for_each(|function| function.settings.concurrency = Some(1));
         }
+        let files = include::files(&project.directory, &project.manifest.build.include)?;
         let file = std::fs::metadata(&program)?;
-        Ok(Serves { file: (file.ino(), file.modified().ok()), program, spec })
+        Ok(Serves { file: (file.ino(), file.modified().ok()), program, spec, files })
     }
 
     /// Puts what was built into service, unless it is what serves.
@@ -127,7 +130,8 @@ impl Session<'_> {
             self.show.news("unchanged", "nothing that is served has changed", json!({}));
             return Ok(());
         }
-        let program = Program { binary: next.program.clone(), through: self.through()? };
+        let (binary, files) = (next.program.clone(), next.files.clone());
+        let program = Program { binary, through: self.through()?, files };
         self.show.expect(next.spec.functions.iter().map(|f| f.name.as_str()));
         let served = self.host.publish(&next.spec, &program).await?;
         self.report(&served, since, built, started.elapsed());

@@ -118,10 +118,6 @@ impl Names {
         self.arn("logs", &format!("log-group:{group}"))
     }
 
-    pub(crate) fn schedule_arn(&self, schedule: &str) -> String {
-        self.arn("scheduler", &format!("schedule/default/{schedule}"))
-    }
-
     pub(crate) fn bucket_arn(&self, bucket: &str) -> String {
         format!("arn:{}:s3:::{bucket}", self.partition)
     }

@@ -63,6 +63,7 @@ pub(crate) async fn publish(local: &Local, desired: &Desired) -> Result<()> {
     let manifest = Manifest {
         package: digest(artifact),
         binary_sha256: artifact.binary.sha256.clone(),
+        files_sha256: artifact.binary.files_sha256(),
         functions: desired.spec.functions.clone(),
         queues: desired.spec.queues.clone(),
         tables: desired.spec.tables.clone(),

@@ -21,7 +21,7 @@ pub(crate) fn observed(view: &AppView) -> Observed {
     let data = data.chain(view.buckets.iter().map(bucket));
     let data = data.chain(view.topics.iter().map(|name| place("topic", name, false)));
     let functions = view.manifest.iter().flat_map(|manifest| {
-        let of = |function| function_resource(function, &manifest.binary_sha256, &manifest.host);
+        let of = |function| function_resource(function, manifest.code(), &manifest.host);
         manifest.functions.iter().map(of)
     });
     Observed { resources: data.chain(functions).collect(), url: url(view) }
@@ -53,14 +53,17 @@ fn kept(durability: Option<Durability>) -> BTreeMap<String, Value> {
     durability.map(|durability| ("durability".to_owned(), durability.as_str().into())).into_iter().collect()
 }
 
-/// A function as a plan compares it. Settings that are not named are left out.
+/// A function as a plan compares it. Settings that are not named are left out. `code` is what identifies the binary and,
+/// where there are some, the files beside it.
 pub(crate) fn function_resource(
     function: &FunctionSpec,
-    binary_sha256: &str,
+    (binary_sha256, files_sha256): (&str, Option<&str>),
     host: &HostSettings,
 ) -> Resource {
     let mut fields = BTreeMap::from([
         ("binary_sha256".to_owned(), Value::from(binary_sha256)),
+        // Said of none too: files that are gone from the configuration go from what is deployed.
+        ("files_sha256".to_owned(), files_sha256.into()),
         ("trigger".to_owned(), function.trigger.kind().into()),
         ("sends".to_owned(), function.sends.clone().into()),
     ]);

@@ -2,16 +2,17 @@
 
 use xcloud_core::Result;
 use xcloud_core::spec::Spec;
-use xcloud_deploy::package::{Entry, Level, tar_gz};
+use xcloud_deploy::package::{Entry, Level, tar_gz, with_files};
 use xcloud_deploy::{Artifact, Binary, Stage};
 use xcloud_local::binding::ENTRY;
 
-/// Packs the binary. Pure and reproducible.
+/// Packs the binary and what lies beside it. Pure and reproducible.
 ///
 /// # Errors
-/// When the binary is too large for the format.
+/// When the binary is too large for the format, or a file has its place.
 pub fn package(stage: &Stage, binary: &Binary, _spec: &Spec) -> Result<Artifact> {
-    let entries = [Entry { path: ENTRY, bytes: &binary.bytes, executable: true }];
+    let own = vec![Entry { path: ENTRY, bytes: &binary.bytes, executable: true }];
+    let entries = with_files(own, binary)?;
     // It stays on this machine: fast matters more than small.
     let bytes = tar_gz(&entries, Level::fast())?;
     let file_name = format!("{}-local.tar.gz", stage.project);
@@ -25,8 +26,12 @@ mod tests {
 
     #[test]
     fn the_package_holds_the_binary_alone_and_is_reproducible() {
-        let binary =
-            Binary { bytes: b"\x7fELF"[..].into(), sha256: "s".to_owned(), arch: "x86_64".to_owned() };
+        let binary = Binary {
+            bytes: b"\x7fELF"[..].into(),
+            sha256: "s".to_owned(),
+            arch: "x86_64".to_owned(),
+            files: Default::default(),
+        };
         let stage = Stage { project: "shop".to_owned(), stage: "dev".to_owned() };
         let pack = || package(&stage, &binary, &Spec::default()).unwrap().bytes;
         let bytes = pack();

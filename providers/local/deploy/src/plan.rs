@@ -15,11 +15,13 @@ pub(crate) fn plan(
     observed: &Observed,
     (durability, host): (Option<Durability>, &HostSettings),
 ) -> Plan {
-    let binary = desired.artifact.as_ref().map_or("", |artifact| &artifact.binary.sha256);
+    let binary = desired.artifact.as_ref().map(|artifact| &artifact.binary);
+    let files = binary.and_then(xcloud_deploy::Binary::files_sha256);
+    let code = (binary.map_or("", |binary| &binary.sha256), files.as_deref());
     let queues = desired.spec.queues.iter().map(|name| queue_resource(name, durability, false));
     let tables = desired.spec.tables.iter().map(|name| table_resource(name, durability, false));
     let functions = desired.spec.functions.iter().map(|function| {
-        let mut wanted = function_resource(function, binary, host);
+        let mut wanted = function_resource(function, code, host);
         unset(&mut wanted, function, observed);
         wanted
     });
@@ -74,7 +76,12 @@ mod tests {
     }
 
     fn desired(spec: Spec, sha: &str) -> Desired {
-        let binary = Binary { bytes: Arc::from(&b""[..]), sha256: sha.to_owned(), arch: "x86_64".to_owned() };
+        let binary = Binary {
+            bytes: Arc::from(&b""[..]),
+            sha256: sha.to_owned(),
+            arch: "x86_64".to_owned(),
+            files: Default::default(),
+        };
         let file_name = "p".to_owned();
         let artifact =
             Artifact { provider: "local", file_name, bytes: Vec::new(), entry: "bootstrap", binary };

@@ -75,7 +75,7 @@ fn before(view: &VersionsView) -> Result<u64> {
 fn resources(manifest: &Manifest) -> Vec<Resource> {
     let queues = manifest.queues.iter().map(|name| queue_resource(name, None, true));
     let tables = manifest.tables.iter().map(|name| table_resource(name, None, true));
-    let of = |function| function_resource(function, &manifest.binary_sha256, &manifest.host);
+    let of = |function| function_resource(function, manifest.code(), &manifest.host);
     queues.chain(tables).chain(manifest.functions.iter().map(of)).collect()
 }
 
@@ -118,7 +118,7 @@ fn stays(then: &Manifest, now: &Manifest) -> Vec<String> {
             ));
             continue;
         };
-        let fields = |f: &FunctionSpec| function_resource(f, "", &HostSettings::default()).fields;
+        let fields = |f: &FunctionSpec| function_resource(f, ("", None), &HostSettings::default()).fields;
         let (old, new) = (fields(old), fields(f));
         let differing = new.iter().filter(|(path, value)| !restores(path) && old.get(*path) != Some(value));
         for (path, value) in differing {

@@ -87,7 +87,8 @@ pub(super) async fn uploaded(work: &Work<'_>) -> Result<Option<(String, String)>
     let Some(artifact) = work.desired.artifact.as_ref().filter(|_| is_large(work.desired)) else {
         return Ok(None);
     };
-    let (bucket, key) = (work.names.bucket(ARTIFACTS), format!("{}.zip", artifact.binary.sha256));
+    let digest = xcloud_deploy::package::sha256(&artifact.bytes);
+    let (bucket, key) = (work.names.bucket(ARTIFACTS), format!("{digest}.zip"));
     let body = aws_sdk_s3::primitives::ByteStream::from(artifact.bytes.clone());
     let put = work.session.write.s3().put_object().bucket(&bucket).key(&key).body(body).send().await;
     put.map_err(failed("s3:PutObject", &bucket))?;

@@ -39,6 +39,9 @@ pub(crate) struct Manifest {
     pub(crate) package: String,
     /// SHA-256 of the binary inside.
     pub(crate) binary_sha256: String,
+    /// Identifies the files beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) files_sha256: Option<String>,
     pub(crate) functions: Vec<FunctionSpec>,
     pub(crate) queues: Vec<String>,
     #[serde(default)]
@@ -49,6 +52,13 @@ pub(crate) struct Manifest {
     pub(crate) topics: Vec<String>,
     #[serde(default)]
     pub(crate) host: HostSettings,
+}
+
+impl Manifest {
+    /// What identifies the binary and the files beside it.
+    pub(crate) fn code(&self) -> (&str, Option<&str>) {
+        (&self.binary_sha256, self.files_sha256.as_deref())
+    }
 }
 
 /// What the configuration says of an app that is the host's business.

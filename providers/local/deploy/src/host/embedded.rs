@@ -16,6 +16,7 @@ use xcloud_core::spec::{HTTP_FUNCTION, Spec};
 use xcloud_core::{Error, Result};
 use xcloud_deploy::Stage;
 use xcloud_deploy::metrics::Invocation;
+use xcloud_deploy::package;
 
 use self::waiting::Waiting;
 use super::api::{HostSettings, Manifest, Publish, app_key};
@@ -44,6 +45,8 @@ pub struct Program {
     pub binary: PathBuf,
     /// A command that starts the binary, whose path is its last argument; empty: the binary is started itself.
     pub through: Vec<String>,
+    /// What lies beside it.
+    pub files: Vec<package::File>,
 }
 
 /// An app that was put into service.
@@ -95,6 +98,7 @@ impl Embedded {
         let manifest = Manifest {
             package: digest.clone(),
             binary_sha256: digest,
+            files_sha256: None,
             functions: spec.functions.clone(),
             queues: spec.queues.clone(),
             tables: spec.tables.clone(),
@@ -201,13 +205,21 @@ fn fingerprint(program: &Program) -> Result<String> {
     let file =
         std::fs::metadata(path).map_err(crate::error::io(format!("cannot look at {}", path.display())))?;
     let times = format!("{} {}", file.mtime(), file.mtime_nsec());
-    let text = format!("{} {times} {} {:?}", file.ino(), file.size(), program.through);
-    Ok(hex(&Sha256::digest(text)))
+    let mut hash = Sha256::new();
+    hash.update(format!("{} {times} {} {:?}", file.ino(), file.size(), program.through));
+    for package::File { path, bytes, executable } in &program.files {
+        hash.update(format!("\n{path} {executable} {} ", bytes.len()));
+        hash.update(bytes);
+    }
+    Ok(hex(&hash.finalize()))
 }
 
 fn place(app: &Path, name: &str, program: &Program) -> Result<()> {
     let own = release::directory(app, name).join("app");
     release::place(app, name, |entry| {
+        for file in &program.files {
+            release::write_beside(entry, file)?;
+        }
         if program.through.is_empty() {
             return std::fs::copy(&program.binary, entry).map(drop);
         }

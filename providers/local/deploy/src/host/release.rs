@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::GzDecoder;
 use sha2::{Digest, Sha256};
 use xcloud_core::{Error, Result};
+use xcloud_deploy::package;
 use xcloud_local::binding::ENTRY;
 
 use crate::config::hex;
@@ -70,6 +71,17 @@ pub(crate) fn place(
         std::fs::rename(&staging, &target)
     };
     made().map_err(io(format!("cannot make {}", target.display())))
+}
+
+/// Puts a file beside a release's program.
+pub(crate) fn write_beside(entry: &Path, file: &package::File) -> std::io::Result<()> {
+    let path = entry.with_file_name(&file.path);
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    std::fs::write(&path, &file.bytes)?;
+    let mode = if file.executable { 0o755 } else { 0o644 };
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode))
 }
 
 fn unpack(target: &Path, package: &[u8]) -> Result<()> {

@@ -134,6 +134,7 @@ impl Record {
         let mut manifest = self.manifest.clone()?;
         manifest.package.clone_from(&old.package);
         manifest.binary_sha256.clone_from(&old.binary_sha256);
+        manifest.files_sha256.clone_from(&old.files_sha256);
         for function in &mut manifest.functions {
             let Some(then) = old.functions.iter().find(|f| f.name == function.name) else { continue };
             function.sends.clone_from(&then.sends);
