@@ -27,12 +27,19 @@ const TAIL: usize = 20;
 const PIPES: Duration = Duration::from_millis(500);
 
 /// What to start.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Blueprint {
     pub(crate) program: PathBuf,
     pub(crate) env: Vec<(String, String)>,
     pub(crate) log: Arc<Log>,
     pub(crate) run: PathBuf,
+}
+
+/// Without the environment: secrets are in it.
+impl std::fmt::Debug for Blueprint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Blueprint({})", self.program.display())
+    }
 }
 
 /// A process that is ready for calls.
