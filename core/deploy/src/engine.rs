@@ -70,7 +70,7 @@ pub async fn apply(
     if *options.stop.borrow() {
         return Err(stopped());
     }
-    run.in_time(provider.publish(desired)).await
+    run.publish().await
 }
 
 fn stopped() -> Error {
@@ -142,9 +142,14 @@ impl Run<'_> {
         result
     }
 
-    async fn in_time(&self, work: impl Future<Output = Result<()>>) -> Result<()> {
+    async fn publish(&self) -> Result<()> {
         let started = Instant::now();
-        timeout_at(self.end, work).await.unwrap_or_else(|_| Err(self.late(started)))
+        let tell = |state: State<'_>| self.progress.publish(state, started.elapsed());
+        tell(State::Running);
+        let publish = timeout_at(self.end, self.provider.publish(self.desired));
+        let result = publish.await.unwrap_or_else(|_| Err(self.late(started)));
+        tell(result.as_ref().map_or_else(State::Failed, |()| State::Done));
+        result
     }
 
     fn late(&self, started: Instant) -> Error {

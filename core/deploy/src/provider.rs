@@ -189,6 +189,11 @@ pub enum State<'a> {
 pub trait Progress: Send + Sync {
     /// A step has come to a state, so long after it began.
     fn step(&self, change: &Change, state: State<'_>, since: Duration);
+
+    /// What the steps have prepared is being put into service: it has come to a state, so long after it began.
+    fn publish(&self, state: State<'_>, since: Duration) {
+        let _ = (state, since);
+    }
 }
 
 /// A place where apps run.

@@ -7,9 +7,10 @@ use super::*;
 use crate::plan::Action;
 use crate::provider::{Artifact, Binary, Capability, Finding, Observed, Stage};
 
-/// A provider whose steps take a second, fail as told, and are written down.
+/// A provider whose steps take a second, or so long, fail as told, and are written down.
 #[derive(Default)]
 struct Scripted {
+    takes: Option<Duration>,
     log: Mutex<Vec<String>>,
     /// Step, how often it fails, whether that passes.
     fails: Mutex<HashMap<String, (u32, bool)>>,
@@ -54,7 +55,7 @@ impl Provider for Scripted {
             at_once.0 += 1;
             at_once.1 = at_once.1.max(at_once.0);
         }
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::sleep(self.takes.unwrap_or(Duration::from_secs(1))).await;
         self.at_once.lock().unwrap().0 -= 1;
         let resource = &step.change.resource;
         if let Some((times, passes)) = self.fails.lock().unwrap().get_mut(resource)
@@ -93,18 +94,22 @@ impl Progress for Heard {
         };
         self.0.lock().unwrap().push(format!("{word} {}", change.resource));
     }
+
+    fn publish(&self, state: State<'_>, _: Duration) {
+        let word = if matches!(state, State::Running) { "begun" } else { "done" };
+        self.0.lock().unwrap().push(format!("{word} publish"));
+    }
 }
 
 /// Steps by name and what they come after.
 fn plan(steps: &[(&str, &[&str])]) -> Plan {
-    let change = |(name, after): &(&str, &[&str])| Change {
-        action: Action::Create,
-        resource: (*name).to_owned(),
-        reason: String::new(),
-        fields: Vec::new(),
-        after: after.iter().map(|s| (*s).to_owned()).collect(),
-    };
-    Plan { provider: "scripted".to_owned(), changes: steps.iter().map(change).collect(), guard: None }
+    let one = |(name, after): &(&str, &[&str])| change(name, after.iter().map(|s| (*s).to_owned()).collect());
+    Plan { provider: "scripted".to_owned(), changes: steps.iter().map(one).collect(), guard: None }
+}
+
+fn change(resource: &str, after: Vec<String>) -> Change {
+    let (resource, reason) = (resource.to_owned(), String::new());
+    Change { action: Action::Create, resource, reason, fields: Vec::new(), after }
 }
 
 fn desired() -> Desired {
@@ -129,7 +134,9 @@ const DIAMOND: &[(&str, &[&str])] = &[
 async fn steps_come_after_what_they_need_and_the_publish_last() {
     let provider = Scripted::default();
     let started = Instant::now();
-    run(&provider, &plan(DIAMOND), &Options::default()).await.0.unwrap();
+    let (result, heard) = run(&provider, &plan(DIAMOND), &Options::default()).await;
+    result.unwrap();
+    assert_eq!(heard[4..], ["begun publish", "done publish"]);
     let log = provider.log();
     let at = |name: &str| log.iter().position(|n| n == name).unwrap();
     assert!(at("role") < at("function") && at("function") < at("mapping") && at("queue") < at("mapping"));
@@ -147,6 +154,41 @@ async fn time_grows_with_the_number_of_steps_over_the_parallelism() {
     run(&provider, &plan(&steps), &Options { parallel: 10, ..Options::default() }).await.0.unwrap();
     assert_eq!(started.elapsed().as_secs(), 10);
     assert_eq!(provider.at_once.lock().unwrap().1, 10);
+}
+
+/// The steps of so many functions as a cloud has them: a role, the function, its version, the alias, the trigger.
+fn functions(count: usize) -> Plan {
+    let kinds = ["role", "function", "version", "alias", "trigger"];
+    let id = |kind: &str, n: usize| format!("{kind}/f{n}");
+    let mut changes = Vec::new();
+    for n in 0..count {
+        for (at, kind) in kinds.iter().enumerate() {
+            let after = at.checked_sub(1).map(|before| id(kinds[before], n));
+            changes.push(change(&id(kind, n), after.into_iter().collect()));
+        }
+    }
+    Plan { provider: "scripted".to_owned(), changes, guard: Some("function/f0".to_owned()) }
+}
+
+/// At 50 ms a call: the time grows with the number of steps over the parallelism, whatever the graph's shape.
+#[tokio::test(start_paused = true)]
+async fn a_hundred_functions_take_their_steps_over_the_parallelism() {
+    let call = Duration::from_millis(50);
+    let mut times = Vec::new();
+    for (count, parallel) in [(100, 8), (100, 16), (50, 8)] {
+        let provider = Scripted { takes: Some(call), ..Scripted::default() };
+        let plan = functions(count);
+        let started = Instant::now();
+        let options = Options { parallel, ..Options::default() };
+        run(&provider, &plan, &options).await.0.unwrap();
+        let took = started.elapsed();
+        let rounds = u32::try_from((count * 5).div_ceil(parallel)).unwrap();
+        assert!(took <= (call * rounds).mul_f64(1.2), "{count} functions at {parallel}: {took:?}");
+        assert!(took >= call * rounds, "more than {parallel} at once: {took:?}");
+        assert_eq!(provider.at_once.lock().unwrap().1, parallel);
+        times.push(took);
+    }
+    assert!(times[1] < times[0] && times[2] < times[0], "{times:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -41,7 +41,8 @@ pub(crate) async fn invoke(aws: &Aws, stage: &Stage, call: Invoke) -> Result<Inv
     if is_http && !failed {
         let response = xcloud_aws::host::response(&bytes)?;
         let headers = response.headers().iter();
-        let headers = headers.map(|(n, v)| (n.to_string(), String::from_utf8_lossy(v.as_bytes()).into_owned()));
+        let headers =
+            headers.map(|(n, v)| (n.to_string(), String::from_utf8_lossy(v.as_bytes()).into_owned()));
         return Ok(Invoked {
             status: response.status().as_u16(),
             headers: headers.collect(),
@@ -92,7 +93,8 @@ async fn event(session: &crate::client::Session, function: &str, call: &Invoke) 
         return Ok(Bytes::copy_from_slice(data));
     };
     let body = Bytes::from(call.data.clone());
-    let message = RawMessage { id: "xcloud-invoke".to_owned(), body, attempt: Some(1), ..RawMessage::default() };
+    let message =
+        RawMessage { id: "xcloud-invoke".to_owned(), body, attempt: Some(1), ..RawMessage::default() };
     xcloud_aws::host::payload("xcloud-invoke", queue, Incoming::Queue(Batch { messages: vec![message] }))
 }
 
@@ -111,7 +113,8 @@ async fn one_status(session: &crate::client::Session, function: Live) -> Result<
     if function.name == HTTP_FUNCTION {
         let asked = session.read.lambda().get_function_url_config();
         let asked = asked.function_name(&function.resource).qualifier(ALIAS).send().await;
-        let asked = crate::error::optional(asked.map_err(failed("lambda:GetFunctionUrlConfig", &function.resource)))?;
+        let asked =
+            crate::error::optional(asked.map_err(failed("lambda:GetFunctionUrlConfig", &function.resource)))?;
         url = asked.map(|url| url.function_url.trim_end_matches('/').to_owned());
     }
     let serving = function.serving().map(|published| published.label.version());

@@ -2,11 +2,12 @@
 
 use serde_json::Value;
 use xcloud_core::{Error, ErrorKind, Result};
-use xcloud_deploy::{Action, Artifact, Desired, Step};
+use xcloud_deploy::{Action, Artifact, Desired, Secret, Secrets, Step};
 
 use crate::Local;
 use crate::client::app_path;
 use crate::config::hex;
+use crate::host::api::secrets::{Hidden, Vault};
 use crate::host::api::{Manifest, Publish, app_key};
 
 /// Carries out one change. A package or a queue more does not touch what serves. What is to change in service, and
@@ -76,9 +77,18 @@ pub(crate) async fn publish(local: &Local, desired: &Desired) -> Result<()> {
         manifest,
         base: local.base(&key),
         delete_data: desired.delete_data,
+        secrets: vault(&desired.secrets),
+        no_traffic: desired.no_traffic,
         durability: local.durability,
     };
     let answer: Value = local.control.post(&app_path(&key, "/publish"), &publish).await?;
-    local.observed(&key, answer["version"].as_u64().unwrap_or(publish.base + 1));
+    if !publish.no_traffic {
+        local.observed(&key, answer["version"].as_u64().unwrap_or(publish.base + 1));
+    }
     Ok(())
+}
+
+fn vault(secrets: &Secrets) -> Vault {
+    let hidden = |(name, secret): (&String, &Secret)| (name.clone(), Hidden(secret.expose().to_owned()));
+    secrets.iter().map(|(f, secrets)| (f.clone(), secrets.iter().map(hidden).collect())).collect()
 }

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use xcloud_core::spec::{FunctionSpec, TriggerSpec};
-use xcloud_deploy::{Observed, Resource};
+use xcloud_deploy::{Observed, Resource, Secret, Secrets, secret};
 use xcloud_local::binding::DEFAULT_BATCH;
 
 use crate::config::Durability;
+use crate::host::api::secrets::digest;
 use crate::host::api::{AppView, BucketView, HostSettings, QueueView, TableView};
 
-/// The resources of an app that is there.
-pub(crate) fn observed(view: &AppView) -> Observed {
+/// The resources of an app that is there. Of its secrets only this is known: whether they are those that are wanted.
+pub(crate) fn observed(view: &AppView, wanted: &Secrets) -> Observed {
     let queue = |queue: &QueueView| {
         queue_resource(&queue.name, Some(view.durability), queue.waiting + queue.dead > 0)
     };
@@ -21,10 +22,31 @@ pub(crate) fn observed(view: &AppView) -> Observed {
     let data = data.chain(view.buckets.iter().map(bucket));
     let data = data.chain(view.topics.iter().map(|name| place("topic", name, false)));
     let functions = view.manifest.iter().flat_map(|manifest| {
-        let of = |function| function_resource(function, manifest.code(), &manifest.host);
+        let of = |function: &FunctionSpec| {
+            let mut resource = function_resource(function, manifest.code(), &manifest.host);
+            resource.fields.extend(secrets(view, &function.name, wanted.get(&function.name)));
+            resource
+        };
         manifest.functions.iter().map(of)
     });
     Observed { resources: data.chain(functions).collect(), url: url(view) }
+}
+
+fn secrets<'a>(
+    view: &'a AppView,
+    function: &str,
+    wanted: Option<&'a BTreeMap<String, Secret>>,
+) -> impl Iterator<Item = (String, Value)> + 'a {
+    view.secrets.get(function).into_iter().flatten().map(move |(name, told)| {
+        let same = wanted.and_then(|wanted| wanted.get(name));
+        let same = same.filter(|secret| digest(&view.salt, secret.expose()) == *told);
+        (secret_field(name), same.map_or_else(|| "differs".into(), Secret::fingerprint))
+    })
+}
+
+/// The path of a secret among a function's fields.
+pub(crate) fn secret_field(name: &str) -> String {
+    format!("{}{name}", secret::FIELD)
 }
 
 /// The base URL, where there is HTTP.

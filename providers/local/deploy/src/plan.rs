@@ -1,13 +1,15 @@
 //! The way from what is to what should be. Pure.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use xcloud_core::spec::FunctionSpec;
 use xcloud_deploy::plan::diff;
-use xcloud_deploy::{Desired, Observed, Plan, Resource};
+use xcloud_deploy::{Action, Desired, Observed, Plan, Resource, Secret, secret};
 
 use crate::config::Durability;
 use crate::host::api::HostSettings;
-use crate::observe::{function_resource, place, queue_resource, table_resource};
+use crate::observe::{function_resource, place, queue_resource, secret_field, table_resource};
 
 /// Compares. Queues and tables come first, so that a function's are there before it.
 pub(crate) fn plan(
@@ -22,36 +24,60 @@ pub(crate) fn plan(
     let tables = desired.spec.tables.iter().map(|name| table_resource(name, durability, false));
     let functions = desired.spec.functions.iter().map(|function| {
         let mut wanted = function_resource(function, code, host);
-        unset(&mut wanted, function, observed);
+        let secrets = desired.secrets.get(&function.name);
+        let fields = secrets.into_iter().flatten().map(|(name, s)| (secret_field(name), s.fingerprint()));
+        wanted.fields.extend(fields);
+        unset(&mut wanted, function, secrets, observed);
         wanted
     });
     let buckets = desired.spec.buckets.iter().map(|name| place("bucket", name, false));
     let topics = desired.spec.topics.iter().map(|name| place("topic", name, false));
     let wanted: Vec<_> = queues.chain(tables).chain(buckets).chain(topics).chain(functions).collect();
-    diff("local", &wanted, &observed.resources, desired.delete_data)
+    let mut plan = diff("local", &wanted, &observed.resources, desired.delete_data);
+    if desired.no_traffic {
+        for change in plan.changes.iter_mut().filter(|change| change.action == Action::Delete) {
+            change.action = Action::Kept;
+            change.reason =
+                "what serves may need it; it goes with a deployment that gets the traffic".to_owned();
+        }
+    }
+    plan
 }
 
-/// A variable that is set and not configured any more is to go. Without any `env` in the configuration they stay.
-fn unset(wanted: &mut Resource, function: &FunctionSpec, observed: &Observed) {
-    if function.settings.env.is_none() {
-        return;
-    }
+/// A variable that is set and not configured any more is to go. Without any `env` in the configuration they stay, and
+/// without any `secrets` those do; but none is plain and secret.
+fn unset(
+    wanted: &mut Resource,
+    function: &FunctionSpec,
+    secrets: Option<&BTreeMap<String, Secret>>,
+    observed: &Observed,
+) {
+    let env = function.settings.env.as_ref();
+    let goes = |path: &String| {
+        if let Some(name) = path.strip_prefix("env.") {
+            env.is_some() || secrets.is_some_and(|secrets| secrets.contains_key(name))
+        } else if let Some(name) = path.strip_prefix(secret::FIELD) {
+            secrets.is_some() || env.is_some_and(|env| env.contains_key(name))
+        } else {
+            false
+        }
+    };
     let now = observed.resources.iter().find(|resource| resource.id == wanted.id);
-    for path in now.iter().flat_map(|now| now.fields.keys()).filter(|path| path.starts_with("env.")) {
+    for path in now.iter().flat_map(|now| now.fields.keys()).filter(|path| goes(path)) {
         wanted.fields.entry(path.clone()).or_insert(Value::Null);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use super::*;
+    use crate::host::api::secrets::{Digests, digest};
     use crate::host::api::{AppView, Manifest, QueueView, TableView};
-    use crate::observe::observed;
+    use crate::observe::observed as observed_with;
     use xcloud_core::spec::{Settings, Spec, TriggerSpec};
-    use xcloud_deploy::{Action, Artifact, Binary, Stage};
+    use xcloud_deploy::{Artifact, Binary, Secrets, Stage};
 
     fn spec(env: Option<&[(&str, &str)]>) -> Spec {
         let env = env
@@ -112,7 +138,18 @@ mod tests {
             topics: Vec::new(),
             events: Vec::new(),
             trouble: None,
+            secrets: Digests::new(),
+            salt: String::new(),
         }
+    }
+
+    fn observed(view: &AppView) -> Observed {
+        observed_with(view, &Secrets::new())
+    }
+
+    fn secrets(secrets: &[(&str, &str)]) -> Secrets {
+        let secrets = secrets.iter().map(|(k, v)| ((*k).to_owned(), Secret::new(*v))).collect();
+        Secrets::from([("http".to_owned(), secrets)])
     }
 
     fn plan(desired: &Desired, observed: &Observed) -> Plan {
@@ -156,6 +193,48 @@ mod tests {
             (field.path.as_str(), &field.before, &field.after),
             ("env.LOG", &"info".into(), &Value::Null)
         );
+    }
+
+    #[test]
+    fn secrets_are_compared_and_never_shown() {
+        let view = AppView {
+            salt: "s".to_owned(),
+            secrets: Digests::from([(
+                "http".to_owned(),
+                BTreeMap::from([("KEY".to_owned(), digest("s", "canary-1"))]),
+            )]),
+            ..view(spec(None), 0)
+        };
+        let planned = |wanted: Secrets, env| {
+            let desired = Desired { secrets: wanted, ..desired(spec(env), "a") };
+            plan(&desired, &observed_with(&view, &desired.secrets))
+        };
+        assert!(planned(secrets(&[("KEY", "canary-1")]), None).is_empty());
+        assert!(planned(Secrets::new(), None).is_empty(), "absent secrets are left alone");
+        let shown = |plan: &Plan| {
+            let field = &plan.changes[2].fields[0];
+            (field.path.clone(), field.before.clone(), field.after.clone())
+        };
+        let secret = || Value::from("(secret)");
+        let key = || "secrets.KEY".to_owned();
+        let differs = planned(secrets(&[("KEY", "canary-2")]), None);
+        assert_eq!(shown(&differs), (key(), secret(), secret()));
+        assert!(!serde_json::to_string(&differs).unwrap().contains("canary"));
+        assert_eq!(shown(&planned(secrets(&[]), None)), (key(), secret(), Value::Null));
+        let plain = planned(Secrets::new(), Some(&[("KEY", "now plain")]));
+        assert!(plain.changes[2].fields.iter().any(|f| f.path == key() && f.after.is_null()), "{plain:?}");
+    }
+
+    #[test]
+    fn a_deployment_without_traffic_deletes_nothing() {
+        let mut smaller = spec(None);
+        smaller.functions.pop();
+        smaller.queues.clear();
+        let mut desired = desired(smaller, "b");
+        assert_eq!(plan(&desired, &observed(&view(spec(None), 0))).count(Action::Delete), 2);
+        desired.no_traffic = true;
+        let plan = plan(&desired, &observed(&view(spec(None), 0)));
+        assert_eq!((plan.count(Action::Delete), plan.count(Action::Kept)), (0, 2));
     }
 
     #[test]

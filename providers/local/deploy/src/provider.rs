@@ -80,6 +80,22 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Refuses what this machine does not have.
+fn takes(desired: &Desired) -> Result<()> {
+    let Some(id) = desired.existing.keys().next() else { return Ok(()) };
+    let message = format!(
+        "{id} has `existing`, and the local provider has none but its own: say it for the stages that are in a cloud, under \
+         `[stages.<name>]`"
+    );
+    Err(Error::new(ErrorKind::Config, message))
+}
+
+fn no_version() -> Error {
+    let message =
+        "--no-traffic: no version is there yet that could have the traffic; deploy the first one without";
+    Error::new(ErrorKind::Config, message)
+}
+
 #[async_trait]
 impl Provider for Local {
     fn id(&self) -> &'static str {
@@ -108,16 +124,20 @@ impl Provider for Local {
     async fn observe(&self, desired: &Desired) -> Result<Observed> {
         let stage = &desired.stage;
         let key = app_key(stage)?;
+        takes(desired)?;
         let view = match self.view(stage).await {
             Ok(view) => view,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 self.observed(&key, 0);
-                return Ok(Observed::default());
+                return if desired.no_traffic { Err(no_version()) } else { Ok(Observed::default()) };
             }
             Err(error) => return Err(error),
         };
+        if desired.no_traffic && view.version == 0 {
+            return Err(no_version());
+        }
         self.observed(&key, view.version);
-        Ok(crate::observe::observed(&view))
+        Ok(crate::observe::observed(&view, &desired.secrets))
     }
 
     fn plan(&self, desired: &Desired, observed: &Observed) -> Plan {

@@ -4,13 +4,13 @@ use serde_json::Value;
 use xcloud_core::spec::FunctionSpec;
 use xcloud_core::{Error, ErrorKind, Result};
 use xcloud_deploy::plan::diff;
-use xcloud_deploy::{Resource, Rollback, Stage, Traffic, Version};
+use xcloud_deploy::{Resource, Rollback, Stage, Traffic, Version, secret};
 
 use crate::Local;
 use crate::client::app_path;
 use crate::host::api::versions::{Change, Rollback as GoBack, Shift, VersionView, VersionsView};
 use crate::host::api::{HostSettings, Manifest, app_key};
-use crate::observe::{function_resource, queue_resource, table_resource};
+use crate::observe::{function_resource, queue_resource, secret_field, table_resource};
 
 pub(crate) async fn versions(local: &Local, stage: &Stage) -> Result<Vec<Version>> {
     let view = view(local, stage).await?;
@@ -61,7 +61,7 @@ pub(crate) async fn plan_rollback(local: &Local, stage: &Stage, to: Option<&str>
     Ok(Rollback {
         from: format!("v{}", view.current),
         to: format!("v{to}"),
-        plan: diff("local", &wanted(target, current), &resources(&current.restored), false),
+        plan: diff("local", &wanted(target, current), &resources(current), false),
         stays: stays(&target.manifest, &current.restored),
     })
 }
@@ -72,18 +72,24 @@ fn before(view: &VersionsView) -> Result<u64> {
     older.ok_or_else(|| Error::not_found(format!("no version before v{} is kept", view.current)))
 }
 
-fn resources(manifest: &Manifest) -> Vec<Resource> {
+fn resources(view: &VersionView) -> Vec<Resource> {
+    let manifest = &view.restored;
     let queues = manifest.queues.iter().map(|name| queue_resource(name, None, true));
     let tables = manifest.tables.iter().map(|name| table_resource(name, None, true));
-    let of = |function| function_resource(function, manifest.code(), &manifest.host);
+    let of = |function: &FunctionSpec| {
+        let mut resource = function_resource(function, manifest.code(), &manifest.host);
+        let secrets = view.secrets.get(&function.name).into_iter().flatten();
+        resource.fields.extend(secrets.map(|(name, told)| (secret_field(name), told.as_str().into())));
+        resource
+    };
     queues.chain(tables).chain(manifest.functions.iter().map(of)).collect()
 }
 
 /// As it will be. What the version does not have in a function's environment goes; functions that it lacks stay where
 /// they are.
 fn wanted(target: &VersionView, current: &VersionView) -> Vec<Resource> {
-    let now = resources(&current.restored);
-    let mut wanted = resources(&target.restored);
+    let now = resources(current);
+    let mut wanted = resources(target);
     for resource in &mut wanted {
         let Some(now) = now.iter().find(|now| now.id == resource.id) else { continue };
         let name = resource.id.strip_prefix("function/");
@@ -100,7 +106,10 @@ fn wanted(target: &VersionView, current: &VersionView) -> Vec<Resource> {
 
 /// Whether a rollback restores this field of a function.
 fn restores(path: &str) -> bool {
-    path.starts_with("env.") || path == "memory_mb" || path == "timeout_seconds"
+    path.starts_with("env.")
+        || path.starts_with(secret::FIELD)
+        || path == "memory_mb"
+        || path == "timeout_seconds"
 }
 
 fn function<'a>(manifest: &'a Manifest, name: &str) -> Option<&'a FunctionSpec> {

@@ -52,7 +52,10 @@ impl Live {
 
     /// What the function is in a version of the app: what was published in it, or last before it.
     pub(crate) fn at(&self, version: u64) -> Option<&(Published, lambda::FunctionConfiguration)> {
-        self.versions.iter().filter(|(p, _)| p.label.number <= version).max_by_key(|(p, _)| (p.label.number, p.number))
+        self.versions
+            .iter()
+            .filter(|(p, _)| p.label.number <= version)
+            .max_by_key(|(p, _)| (p.label.number, p.number))
     }
 }
 
@@ -81,7 +84,8 @@ fn missing(names: &Names) -> Error {
         "{}-{} is not deployed to AWS (account {}, {})",
         names.stage.project, names.stage.stage, names.account, names.region
     );
-    Error::not_found(message).with("hint", "`xcloud deploy -p aws` does that; is it the right region and account?")
+    Error::not_found(message)
+        .with("hint", "`xcloud deploy -p aws` does that; is it the right region and account?")
 }
 
 /// One function.

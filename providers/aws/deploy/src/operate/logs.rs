@@ -43,10 +43,13 @@ pub(crate) async fn logs(aws: &Aws, stage: &Stage, query: LogQuery) -> Result<Ve
     let mut all = Vec::new();
     for (function, group) in groups(aws, stage, &query).await? {
         let events = events(session, &group, millis(since)).await?;
-        all.extend(events.into_iter().map(|event| (event.timestamp.unwrap_or_default(), line(&function, event))));
+        all.extend(
+            events.into_iter().map(|event| (event.timestamp.unwrap_or_default(), line(&function, event))),
+        );
     }
     all.sort_by_key(|(time, _)| *time);
-    let mut lines: Vec<_> = all.into_iter().map(|(_, line)| line).filter(|line| wanted(&query, line)).collect();
+    let mut lines: Vec<_> =
+        all.into_iter().map(|(_, line)| line).filter(|line| wanted(&query, line)).collect();
     if let Some(limit) = query.limit {
         lines.drain(..lines.len().saturating_sub(limit));
     }
@@ -54,7 +57,10 @@ pub(crate) async fn logs(aws: &Aws, stage: &Stage, query: LogQuery) -> Result<Ve
 }
 
 fn wanted(query: &LogQuery, line: &LogLine) -> bool {
-    query.request.as_ref().is_none_or(|id| line.request_id.as_ref().is_some_and(|own| own.ends_with(id.as_str())))
+    query
+        .request
+        .as_ref()
+        .is_none_or(|id| line.request_id.as_ref().is_some_and(|own| own.ends_with(id.as_str())))
 }
 
 async fn events(session: &Session, group: &str, since: i64) -> Result<Vec<FilteredLogEvent>> {
@@ -70,7 +76,8 @@ fn line(function: &str, event: FilteredLogEvent) -> LogLine {
     let json: Value = serde_json::from_str(&text).unwrap_or_default();
     let platform = json["type"].as_str().is_some_and(|ty| ty.starts_with("platform."))
         || ["START ", "END ", "REPORT ", "INIT_START "].iter().any(|word| text.starts_with(word));
-    let time = UNIX_EPOCH + Duration::from_millis(event.timestamp.unwrap_or_default().try_into().unwrap_or(0));
+    let time =
+        UNIX_EPOCH + Duration::from_millis(event.timestamp.unwrap_or_default().try_into().unwrap_or(0));
     LogLine {
         time: rfc3339(time),
         function: function.to_owned(),

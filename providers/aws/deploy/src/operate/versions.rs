@@ -73,10 +73,11 @@ fn version(functions: &[Live], number: u64, current: Option<u64>, all: &BTreeSet
 fn shares(function: &Live, current: Option<u64>, all: &BTreeSet<u64>) -> Vec<(u64, u32)> {
     let Some(alias) = &function.alias else { return Vec::new() };
     // Where the function is the same in the current version, it is that one's.
-    let named = |number: u64| match current.filter(|c| function.at(*c).is_some_and(|(p, _)| p.number == number)) {
-        Some(current) => Some(current),
-        None => app_version(function, number, all),
-    };
+    let named =
+        |number: u64| match current.filter(|c| function.at(*c).is_some_and(|(p, _)| p.number == number)) {
+            Some(current) => Some(current),
+            None => app_version(function, number, all),
+        };
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of 1 in percent")]
     let percent = |share: f64| (share * 100.0).round().clamp(0.0, 100.0) as u32;
     let others: Vec<_> = alias.others.iter().map(|(number, share)| (*number, percent(*share))).collect();
@@ -139,7 +140,12 @@ pub(crate) async fn plan_rollback(aws: &Aws, stage: &Stage, to: Option<&str>) ->
 }
 
 /// A function's alias as it is with a version.
-fn side(desired: &Desired, function: &Live, config: &lambda::FunctionConfiguration, version: u64) -> Resource {
+fn side(
+    desired: &Desired,
+    function: &Live,
+    config: &lambda::FunctionConfiguration,
+    version: u64,
+) -> Resource {
     let mut fields: Fields = fields_of(desired, &function.name, config);
     fields.insert("version".to_owned(), format!("v{version}").into());
     Resource { id: id("alias", &function.name), fields, data: false, needs: Vec::new() }

@@ -1,5 +1,6 @@
 //! What goes over the control socket.
 
+pub(crate) mod secrets;
 pub(crate) mod versions;
 
 use serde::{Deserialize, Serialize};
@@ -7,6 +8,7 @@ use xcloud_core::spec::FunctionSpec;
 use xcloud_core::{Error, ErrorKind, Result};
 use xcloud_deploy::Stage;
 
+use self::secrets::{Digests, Vault};
 use crate::config::Durability;
 
 /// First part of every path; another number is another, incompatible language.
@@ -78,6 +80,12 @@ pub(crate) struct Publish {
     /// The version that the plan was made against: another one means that someone else deployed meanwhile.
     pub(crate) base: u64,
     pub(crate) delete_data: bool,
+    /// Of functions that are named here all secrets are replaced.
+    #[serde(default)]
+    pub(crate) secrets: Vault,
+    /// What serves goes on serving; the new version gets traffic when it is given some.
+    #[serde(default)]
+    pub(crate) no_traffic: bool,
     /// What acknowledgements survive; absent: as it is.
     #[serde(default)]
     pub(crate) durability: Option<Durability>,
@@ -104,6 +112,11 @@ pub(crate) struct AppView {
     /// What acknowledgements survive.
     #[serde(default)]
     pub(crate) durability: Durability,
+    /// The current version's secrets, and the salt of the digests.
+    #[serde(default)]
+    pub(crate) secrets: Digests,
+    #[serde(default)]
+    pub(crate) salt: String,
     /// Why the files of queues and tables cannot be used.
     #[serde(default)]
     pub(crate) trouble: Option<String>,

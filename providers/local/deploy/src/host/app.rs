@@ -6,17 +6,16 @@ mod versions;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use xcloud_core::spec::{FunctionSpec, HTTP_FUNCTION, Settings, TriggerSpec};
-use xcloud_core::text::rfc3339;
 use xcloud_core::{Error, ErrorKind, Result};
 
 pub(crate) use self::record::Record;
 use self::record::Release;
 use self::serve::Live;
+use super::api::secrets;
 use super::api::{AppView, BucketView, FunctionView, Manifest, Publish, QueueView, TableView, is_name};
 use super::deployment::{self, Place};
 use super::events;
@@ -90,6 +89,8 @@ impl App {
             trouble: self.place.store.check().err().map(|error| error.to_string()),
             durability: self.place.store.durability().unwrap_or_default(),
             functions: runners.iter().map(|(name, runner)| function_view(name, runner)).collect(),
+            secrets: record.digests(record.version),
+            salt: record.salt,
             manifest: record.manifest,
         }
     }
@@ -153,21 +154,16 @@ impl App {
         let _changing = self.change()?;
         let mut record = self.record();
         unchanged(&record, publish.base)?;
-        let manifest = merge(publish.manifest, record.manifest.as_ref());
+        let Publish { manifest, secrets, delete_data, no_traffic, .. } = publish;
+        let mut manifest = merge(manifest, record.manifest.as_ref());
+        let before =
+            record.release(record.version).map(|release| release.secrets.clone()).unwrap_or_default();
+        let secrets = secrets::merge(secrets, &before, &mut manifest);
         validate(&manifest, &self.place)?;
         let listener = self.listener(&record, &manifest, taken).await?;
-        let old_queues = obsolete(&record.queues, &manifest.queues);
-        let old_tables = obsolete(&record.tables, &manifest.tables);
-        let old_buckets = obsolete(&record.buckets, &manifest.buckets);
-        let inboxes = events::inboxes(&manifest);
-        let old_inboxes = obsolete(&record.inboxes, &inboxes);
+        let old = Obsolete::of(&record, &manifest);
         let version = record.newest.max(record.version) + 1;
-        (record.version, record.newest) = (version, version);
-        record.queues.extend(manifest.queues.iter().cloned());
-        record.tables.extend(manifest.tables.iter().cloned());
-        record.buckets.extend(manifest.buckets.iter().cloned());
-        record.topics = manifest.topics.iter().cloned().collect();
-        record.inboxes.extend(inboxes);
+        record.newest = version;
         for bucket in &manifest.buckets {
             let directory = self.place.bucket(bucket);
             std::fs::create_dir_all(&directory)
@@ -176,16 +172,18 @@ impl App {
         if let Some((port, _)) = &listener {
             record.port = Some(*port);
         }
-        let created = rfc3339(SystemTime::now());
-        record.releases.push(Release { version, created, manifest: manifest.clone() });
-        record.manifest = Some(manifest);
-        record.traffic.clear();
+        record.add(&manifest);
+        let release = Release::new(version, manifest, secrets);
+        if no_traffic {
+            record.releases.push(Release { waiting: true, ..release });
+        } else {
+            record.make_current(release);
+        }
         record.prune();
         self.change_to(record, listener.map(|(_, listener)| listener)).await?;
-        self.remove_queues(old_queues, publish.delete_data).await?;
-        self.remove_tables(old_tables, publish.delete_data).await?;
-        self.remove_buckets(old_buckets, publish.delete_data).await?;
-        self.remove_inboxes(old_inboxes, publish.delete_data).await?;
+        if !no_traffic {
+            self.remove(old, delete_data).await?;
+        }
         Ok(version)
     }
 
@@ -198,10 +196,7 @@ impl App {
         record.traffic.clear();
         self.save(record.clone())?;
         self.end().await;
-        self.remove_queues(record.queues.into_iter().collect(), delete_data).await?;
-        self.remove_tables(record.tables.into_iter().collect(), delete_data).await?;
-        self.remove_buckets(record.buckets.into_iter().collect(), delete_data).await?;
-        self.remove_inboxes(record.inboxes.into_iter().collect(), delete_data).await?;
+        self.remove(Obsolete::of(&record, &Manifest::default()), delete_data).await?;
         let left = self.record();
         let empty = left.queues.is_empty()
             && left.tables.is_empty()
@@ -231,6 +226,13 @@ impl App {
             return Ok(Some((listener.local_addr()?.port(), listener)));
         }
         front::bind(record.port, taken).await.map(Some)
+    }
+
+    async fn remove(&self, old: Obsolete, delete_data: bool) -> Result<()> {
+        self.remove_queues(old.queues, delete_data).await?;
+        self.remove_tables(old.tables, delete_data).await?;
+        self.remove_buckets(old.buckets, delete_data).await?;
+        self.remove_inboxes(old.inboxes, delete_data).await
     }
 
     async fn remove_queues(&self, names: Vec<String>, delete_data: bool) -> Result<()> {
@@ -393,6 +395,24 @@ fn validate(manifest: &Manifest, place: &Place) -> Result<()> {
     Ok(())
 }
 
-fn obsolete(names: &BTreeSet<String>, wanted: &[String]) -> Vec<String> {
-    names.iter().filter(|name| !wanted.contains(name)).cloned().collect()
+/// What a manifest does not name any more.
+struct Obsolete {
+    queues: Vec<String>,
+    tables: Vec<String>,
+    buckets: Vec<String>,
+    inboxes: Vec<String>,
+}
+
+impl Obsolete {
+    fn of(record: &Record, manifest: &Manifest) -> Self {
+        let without = |names: &BTreeSet<String>, wanted: &[String]| {
+            names.iter().filter(|name| !wanted.contains(name)).cloned().collect()
+        };
+        Self {
+            queues: without(&record.queues, &manifest.queues),
+            tables: without(&record.tables, &manifest.tables),
+            buckets: without(&record.buckets, &manifest.buckets),
+            inboxes: without(&record.inboxes, &events::inboxes(manifest)),
+        }
+    }
 }

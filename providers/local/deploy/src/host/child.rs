@@ -28,7 +28,7 @@ const TAIL: usize = 20;
 const PIPES: Duration = Duration::from_millis(500);
 
 /// What to start.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Blueprint {
     pub(crate) program: PathBuf,
     pub(crate) env: Vec<(String, String)>,
@@ -36,6 +36,13 @@ pub(crate) struct Blueprint {
     pub(crate) run: PathBuf,
     /// The memory that an instance may use, where the kernel sees to it.
     pub(crate) memory: Option<(Arc<Groups>, u64)>,
+}
+
+/// Without the environment: secrets are in it.
+impl std::fmt::Debug for Blueprint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Blueprint({})", self.program.display())
+    }
 }
 
 /// A process that is ready for calls.

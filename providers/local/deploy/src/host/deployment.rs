@@ -13,6 +13,7 @@ use xcloud_local::{sender, table};
 use crate::config::Paths;
 
 use super::api::Manifest;
+use super::api::secrets::Hidden;
 use super::cgroup::Groups;
 use super::child::Blueprint;
 use super::limits::Limits;
@@ -125,13 +126,14 @@ pub(crate) async fn stop(pools: impl IntoIterator<Item = Arc<Pool>>) {
 /// When its log cannot be opened.
 pub(crate) fn plan(
     place: &Place,
-    manifest: &Manifest,
-    function: &FunctionSpec,
+    (manifest, function): (&Manifest, &FunctionSpec),
     version: u64,
+    secrets: &BTreeMap<String, Hidden>,
 ) -> Result<Plan> {
     let limits = Limits::new(function, &manifest.host);
     let mut environment: Vec<(String, String)> =
         function.settings.env.iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
+    environment.extend(secrets.iter().map(|(name, Hidden(value))| (name.clone(), value.clone())));
     // After the user's, so that these hold.
     environment.push((env::FUNCTION.to_owned(), function.name.clone()));
     environment.push((env::TIMEOUT.to_owned(), limits.timeout.as_secs().to_string()));

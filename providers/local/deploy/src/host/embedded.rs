@@ -19,6 +19,7 @@ use xcloud_deploy::metrics::Invocation;
 use xcloud_deploy::package;
 
 use self::waiting::Waiting;
+use super::api::secrets::Vault;
 use super::api::{HostSettings, Manifest, Publish, app_key};
 use super::app::App;
 use super::state::Host;
@@ -108,8 +109,15 @@ impl Embedded {
             host: HostSettings { keep_versions: Some(2), ..HostSettings::default() },
         };
         let base = app.record().version;
-        let publish =
-            Publish { stage: self.stage.clone(), manifest, base, delete_data: false, durability: None };
+        let publish = Publish {
+            stage: self.stage.clone(),
+            manifest,
+            base,
+            delete_data: false,
+            secrets: Vault::new(),
+            no_traffic: false,
+            durability: None,
+        };
         // Before the front listens: a connection is taken by one of the two.
         let waited = lock(&self.waiting).take();
         if waited.is_some() {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Manifest;
+use super::secrets::Digests;
 use crate::host::weights::Weights;
 
 /// The versions of an app.
@@ -27,6 +28,9 @@ pub(crate) struct VersionView {
     pub(crate) manifest: Manifest,
     /// As it would run, or runs, beside what is configured now.
     pub(crate) restored: Manifest,
+    /// What its secrets are.
+    #[serde(default)]
+    pub(crate) secrets: Digests,
 }
 
 /// A request to make a version current.

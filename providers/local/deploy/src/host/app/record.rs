@@ -4,13 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use xcloud_core::spec::{FunctionSpec, Settings};
+use xcloud_core::text::rfc3339;
 use xcloud_core::{Error, ErrorKind, Result};
 
 use crate::error::io;
 use crate::host::api::Manifest;
+use crate::host::api::secrets::{Digests, Vault, digests, salt};
+use crate::host::events;
 use crate::host::weights::{Weights, complete};
 
 /// Versions that are kept where the configuration does not say.
@@ -44,6 +48,9 @@ pub(crate) struct Record {
     /// By function: shares of versions that are not the current one.
     #[serde(default)]
     pub(crate) traffic: BTreeMap<String, Weights>,
+    /// Of the digests that are told of secrets.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) salt: String,
 }
 
 /// A version as it was published.
@@ -53,9 +60,21 @@ pub(crate) struct Release {
     /// RFC 3339.
     pub(crate) created: String,
     pub(crate) manifest: Manifest,
+    /// Beside the manifest, which others are shown.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) secrets: Vault,
+    /// It was published without traffic and has never been current: what is configured is not yet what it says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) waiting: bool,
 }
 
 impl Release {
+    /// A version that is published now.
+    pub(crate) fn new(version: u64, manifest: Manifest, secrets: Vault) -> Self {
+        let created = rfc3339(SystemTime::now());
+        Self { version, created, manifest, secrets, waiting: false }
+    }
+
     fn has(&self, function: &str) -> bool {
         self.manifest.functions.iter().any(|f| f.name == function)
     }
@@ -83,7 +102,8 @@ impl Record {
         if let Some(manifest) = self.manifest.clone()
             && self.releases.is_empty()
         {
-            self.releases.push(Release { version: self.version, created: String::new(), manifest });
+            let created = String::new();
+            self.releases.push(Release { created, ..Release::new(self.version, manifest, Vault::new()) });
         }
         self
     }
@@ -105,6 +125,11 @@ impl Record {
     /// A version that is kept.
     pub(crate) fn release(&self, version: u64) -> Option<&Release> {
         self.releases.iter().find(|release| release.version == version)
+    }
+
+    /// What is told of a version's secrets.
+    pub(crate) fn digests(&self, version: u64) -> Digests {
+        self.release(version).map(|release| digests(&self.salt, &release.secrets)).unwrap_or_default()
     }
 
     /// By function that is configured: the shares of all versions that serve it, 100 in all. One that the current
@@ -149,6 +174,27 @@ impl Record {
         Some(manifest)
     }
 
+    /// What a version needs is there from now on.
+    pub(crate) fn add(&mut self, manifest: &Manifest) {
+        self.queues.extend(manifest.queues.iter().cloned());
+        self.tables.extend(manifest.tables.iter().cloned());
+        self.buckets.extend(manifest.buckets.iter().cloned());
+        self.topics.extend(manifest.topics.iter().cloned());
+        self.inboxes.extend(events::inboxes(manifest));
+        if self.salt.is_empty() {
+            self.salt = salt();
+        }
+    }
+
+    /// A new version is current and gets everything.
+    pub(crate) fn make_current(&mut self, release: Release) {
+        self.version = release.version;
+        self.topics = release.manifest.topics.iter().cloned().collect();
+        self.manifest = Some(release.manifest.clone());
+        self.releases.push(release);
+        self.traffic.clear();
+    }
+
     /// Forgets the oldest versions, but none that has traffic.
     pub(crate) fn prune(&mut self) {
         let keep = self.manifest.as_ref().and_then(|m| m.host.keep_versions).unwrap_or(KEEP_VERSIONS);
@@ -189,7 +235,7 @@ mod tests {
         for (functions, version) in versions.iter().zip(1_u64..) {
             let manifest = manifest(&version.to_string(), functions);
             record.manifest = Some(manifest.clone());
-            record.releases.push(Release { version, created: String::new(), manifest });
+            record.releases.push(Release::new(version, manifest, Vault::new()));
             (record.version, record.newest) = (version, version);
         }
         record

@@ -49,7 +49,10 @@ impl App {
             }
             let Some(manifest) = record.restored(version) else { continue };
             let Some(spec) = manifest.functions.iter().find(|f| f.name == function) else { continue };
-            plans.push(deployment::plan(&self.place, &manifest, spec, version)?);
+            let none = BTreeMap::new();
+            let secrets = record.release(version).and_then(|release| release.secrets.get(&function));
+            let secrets = secrets.unwrap_or(&none);
+            plans.push(deployment::plan(&self.place, (&manifest, spec), version, secrets)?);
         }
         Ok(plans)
     }

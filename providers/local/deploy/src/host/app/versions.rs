@@ -17,6 +17,7 @@ impl App {
                 created: release.created.clone(),
                 manifest: release.manifest.clone(),
                 restored,
+                secrets: record.digests(release.version),
             })
         };
         VersionsView {
@@ -92,6 +93,12 @@ fn make_current(record: &mut Record, version: u64) -> Result<()> {
     known(record, version)?;
     record.manifest = record.restored(version);
     record.version = version;
+    let release = record.releases.iter_mut().find(|release| release.version == version && release.waiting);
+    if let Some(release) = release {
+        // Its triggers come into service with it.
+        record.manifest = Some(release.manifest.clone());
+        release.waiting = false;
+    }
     record.traffic.clear();
     Ok(())
 }
