@@ -235,6 +235,7 @@ impl Session {
             region: self.region.clone(),
             partition: partition.clone(),
             queues_at: self.queues_at.clone(),
+            existing: std::collections::BTreeMap::new(),
         })
     }
 

@@ -12,6 +12,7 @@ mod operate;
 pub mod package;
 mod permission;
 mod plan;
+mod policy;
 mod provider;
 mod role;
 mod wanted;

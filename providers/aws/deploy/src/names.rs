@@ -1,5 +1,7 @@
 //! What things are called, and where they are: the same each time, so that nothing has to be remembered.
 
+use std::collections::BTreeMap;
+
 use sha2::{Digest, Sha256};
 use xcloud_deploy::Stage;
 
@@ -31,12 +33,30 @@ pub(crate) struct Names {
     pub(crate) partition: String,
     /// Another address of SQS, whose queues have it in their URLs.
     pub(crate) queues_at: Option<String>,
+    /// What somebody else has made, by resource: its name or ARN.
+    pub(crate) existing: BTreeMap<String, String>,
 }
 
 impl Names {
     /// What the stage's names begin with.
     pub(crate) fn prefix(&self) -> String {
         format!("{}-{}-", self.stage.project, self.stage.stage)
+    }
+
+    /// The name of a thing that somebody else has made.
+    fn taken(&self, kind: &str, name: &str) -> Option<String> {
+        let given = self.existing.get(&format!("{kind}/{name}"))?;
+        // The last part of an ARN, or of a queue's URL.
+        given.rsplit([':', '/']).next().map(str::to_owned)
+    }
+
+    /// The ARN of a thing that somebody else has made, perhaps in another account.
+    fn taken_arn(&self, kind: &str, resource: &str) -> Option<String> {
+        let named =
+            |given: &&String| given.starts_with("arn:") && given.rsplit([':', '/']).next() == Some(resource);
+        let all =
+            self.existing.iter().filter(|(id, _)| id.split('/').next() == Some(kind)).map(|(_, given)| given);
+        all.into_iter().find(named).cloned()
     }
 
     fn named(&self, name: &str, longest: usize) -> String {
@@ -57,6 +77,9 @@ impl Names {
     }
 
     pub(crate) fn queue(&self, name: &str) -> String {
+        if let Some(name) = self.taken("queue", name) {
+            return name;
+        }
         self.named(name, LONGEST_QUEUE)
     }
 
@@ -65,15 +88,24 @@ impl Names {
     }
 
     pub(crate) fn table(&self, name: &str) -> String {
+        if let Some(name) = self.taken("table", name) {
+            return name;
+        }
         self.named(name, LONGEST_DATA)
     }
 
     pub(crate) fn topic(&self, name: &str) -> String {
+        if let Some(name) = self.taken("topic", name) {
+            return name;
+        }
         self.named(name, LONGEST_DATA)
     }
 
     /// Buckets' names are everyone's: the account and region make one that nobody else has.
     pub(crate) fn bucket(&self, name: &str) -> String {
+        if let Some(name) = self.taken("bucket", name) {
+            return name;
+        }
         shorten(format!("{}{name}-{}-{}", self.prefix(), self.account, self.region), LONGEST_BUCKET)
     }
 
@@ -103,19 +135,23 @@ impl Names {
     }
 
     pub(crate) fn queue_arn(&self, queue: &str) -> String {
-        self.arn("sqs", queue)
+        self.taken_arn("queue", queue).unwrap_or_else(|| self.arn("sqs", queue))
     }
 
     pub(crate) fn table_arn(&self, table: &str) -> String {
-        self.arn("dynamodb", &format!("table/{table}"))
+        self.taken_arn("table", table).unwrap_or_else(|| self.arn("dynamodb", &format!("table/{table}")))
     }
 
     pub(crate) fn topic_arn(&self, topic: &str) -> String {
-        self.arn("sns", topic)
+        self.taken_arn("topic", topic).unwrap_or_else(|| self.arn("sns", topic))
     }
 
     pub(crate) fn log_group_arn(&self, group: &str) -> String {
         self.arn("logs", &format!("log-group:{group}"))
+    }
+
+    pub(crate) fn schedule_arn(&self, schedule: &str) -> String {
+        self.arn("scheduler", &format!("schedule/default/{schedule}"))
     }
 
     pub(crate) fn bucket_arn(&self, bucket: &str) -> String {
@@ -125,8 +161,12 @@ impl Names {
     /// <https://docs.aws.amazon.com/general/latest/gr/sqs-service.html>
     pub(crate) fn queue_url(&self, queue: &str) -> String {
         let suffix = if self.partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" };
-        let host = self.queues_at.clone().unwrap_or_else(|| format!("https://sqs.{}.{suffix}", self.region));
-        format!("{}/{}/{queue}", host.trim_end_matches('/'), self.account)
+        let given = self.taken_arn("queue", queue);
+        // arn:aws:sqs:<region>:<account>:<name>
+        let part = |n: usize| given.as_ref().and_then(|arn| arn.split(':').nth(n));
+        let (region, account) = (part(3).unwrap_or(&self.region), part(4).unwrap_or(&self.account));
+        let host = self.queues_at.clone().unwrap_or_else(|| format!("https://sqs.{region}.{suffix}"));
+        format!("{}/{account}/{queue}", host.trim_end_matches('/'))
     }
 
     /// What stands in the description of a thing that bears no tags.
@@ -154,6 +194,7 @@ pub(crate) fn for_tests() -> Names {
         region: "eu-west-1".to_owned(),
         partition: "aws".to_owned(),
         queues_at: None,
+        existing: BTreeMap::new(),
     }
 }
 

@@ -227,4 +227,4 @@ fn guard(plan: &mut Plan, desired: &Desired, there: &[Resource], number: u64) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

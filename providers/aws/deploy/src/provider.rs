@@ -75,6 +75,12 @@ impl Aws {
         }
     }
 
+    /// The same for a deployment, which may use what others have made.
+    async fn deployment(&self, desired: &Desired) -> Result<(&Session, Names)> {
+        let (session, names) = self.session(&desired.stage).await?;
+        Ok((session, Names { existing: desired.existing.clone(), ..names }))
+    }
+
     /// Whom to ask, and what the stage's things are called there.
     pub(crate) async fn session(&self, stage: &Stage) -> Result<(&Session, Names)> {
         let session = self.session.get_or_try_init(|| Session::open(&self.config, &self.calls)).await?;
@@ -84,17 +90,18 @@ impl Aws {
     }
 
     /// The names as they were when something was observed.
-    fn known(&self, stage: &Stage) -> Names {
+    fn known(&self, desired: &Desired) -> Names {
         let known = self.names.get().cloned();
         // Without an observation nothing is known of the account; a plan of it is good for looking at.
         let known = known.unwrap_or_else(|| Names {
-            stage: stage.clone(),
+            stage: desired.stage.clone(),
             account: "000000000000".to_owned(),
             region: self.config.region.clone().unwrap_or_else(|| "us-east-1".to_owned()),
             partition: "aws".to_owned(),
             queues_at: None,
+            existing: Default::default(),
         });
-        Names { stage: stage.clone(), ..known }
+        Names { stage: desired.stage.clone(), existing: desired.existing.clone(), ..known }
     }
 }
 
@@ -117,7 +124,7 @@ impl Provider for Aws {
     }
 
     async fn observe(&self, desired: &Desired) -> Result<Observed> {
-        let (session, names) = self.session(&desired.stage).await?;
+        let (session, names) = self.deployment(desired).await?;
         let observed = crate::observe::observe(session, &names, desired).await?;
         self.memory.observed(&names, &observed);
         Ok(observed)
@@ -125,11 +132,11 @@ impl Provider for Aws {
 
     /// Observe first: names have the account and the region in them.
     fn plan(&self, desired: &Desired, observed: &Observed) -> Plan {
-        crate::plan::plan(desired, observed, &self.known(&desired.stage))
+        crate::plan::plan(desired, observed, &self.known(desired))
     }
 
     async fn apply(&self, step: &Step<'_>) -> Result<()> {
-        let (session, names) = self.session(&step.desired.stage).await?;
+        let (session, names) = self.deployment(step.desired).await?;
         crate::apply::apply(session, &names, &self.memory, step).await
     }
 
@@ -142,6 +149,10 @@ impl Provider for Aws {
 
     fn retries(&self, error: &Error) -> Option<Duration> {
         crate::error::retries(error)
+    }
+
+    fn policy(&self, desired: &Desired, plan: &Plan) -> Option<Value> {
+        Some(crate::policy::policy(desired, plan, &self.known(desired)))
     }
 
     fn calls(&self) -> (u64, u64) {

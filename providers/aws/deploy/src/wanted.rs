@@ -83,6 +83,16 @@ pub(crate) fn is_large(desired: &Desired) -> bool {
 
 /// Queues, buckets, tables, topics.
 fn data(desired: &Desired) -> Vec<Resource> {
+    let existing = |resource: &Resource| {
+        let own = resource.id.replacen("dead-letters/", "queue/", 1);
+        desired.existing.contains_key(&own)
+    };
+    let mut all = all_data(desired);
+    all.retain(|resource| !existing(resource));
+    all
+}
+
+fn all_data(desired: &Desired) -> Vec<Resource> {
     let spec = &desired.spec;
     let mut all = Vec::new();
     if is_large(desired) {

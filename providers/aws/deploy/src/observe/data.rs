@@ -19,8 +19,14 @@ pub(super) async fn all(look: &Look<'_>) -> Result<Vec<Resource>> {
 }
 
 /// The wanted names, then those of the stage's other things whose ARNs begin with `start`.
-fn named(look: &Look<'_>, wanted: &[String], start: &str, own: impl Fn(&str) -> String) -> Vec<String> {
-    let mut all = wanted.to_vec();
+fn named(
+    look: &Look<'_>,
+    (kind, wanted): (&str, &[String]),
+    start: &str,
+    own: impl Fn(&str) -> String,
+) -> Vec<String> {
+    let existing = |name: &&String| look.desired.existing.contains_key(&id(kind, name));
+    let mut all: Vec<_> = wanted.iter().filter(|name| !existing(name)).cloned().collect();
     let taken: BTreeSet<_> = wanted.iter().map(|name| own(name)).collect();
     let others = look.tagged.iter().filter_map(|arn| arn.strip_prefix(start));
     let others = others.filter(|resource| !resource.contains(['/', ':']) && !taken.contains(*resource));
@@ -32,7 +38,7 @@ async fn queues(look: &Look<'_>) -> Result<Vec<Resource>> {
     let start = look.names.queue_arn("");
     let mut all = Vec::new();
     let mut seen = BTreeSet::new();
-    for name in named(look, &look.desired.spec.queues, &start, |name| look.names.queue(name)) {
+    for name in named(look, ("queue", &look.desired.spec.queues), &start, |name| look.names.queue(name)) {
         let name = name.strip_suffix("_dead").unwrap_or(&name).to_owned();
         if seen.insert(name.clone()) {
             all.extend(queue(look, &name).await?);
@@ -100,7 +106,7 @@ async fn buckets(look: &Look<'_>) -> Result<Vec<Resource>> {
         wanted.push(ARTIFACTS.to_owned());
     }
     let mut all = Vec::new();
-    for name in named(look, &wanted, &start, |name| look.names.bucket(name)) {
+    for name in named(look, ("bucket", &wanted), &start, |name| look.names.bucket(name)) {
         let is_wanted = wanted.contains(&name);
         let tail = format!("-{}-{}", look.names.account, look.names.region);
         let name = name.strip_suffix(&tail).unwrap_or(&name).to_owned();
@@ -158,7 +164,7 @@ async fn holds(look: &Look<'_>, bucket: &str) -> Result<Option<bool>> {
 async fn tables(look: &Look<'_>) -> Result<Vec<Resource>> {
     let start = look.names.table_arn("");
     let mut all = Vec::new();
-    for name in named(look, &look.desired.spec.tables, &start, |name| look.names.table(name)) {
+    for name in named(look, ("table", &look.desired.spec.tables), &start, |name| look.names.table(name)) {
         all.extend(table(look, &name).await?);
     }
     Ok(all)
@@ -199,7 +205,7 @@ async fn table(look: &Look<'_>, name: &str) -> Result<Option<Resource>> {
 async fn topics(look: &Look<'_>) -> Result<Vec<Resource>> {
     let start = look.names.topic_arn("");
     let mut all = Vec::new();
-    for name in named(look, &look.desired.spec.topics, &start, |name| look.names.topic(name)) {
+    for name in named(look, ("topic", &look.desired.spec.topics), &start, |name| look.names.topic(name)) {
         all.extend(topic(look, &name).await?);
     }
     Ok(all)

@@ -1,0 +1,312 @@
+//! The rights that whoever applies a plan needs: exactly these, as an IAM policy. Pure.
+//!
+//! Which action a call needs, and on what, is the Service Authorization Reference's to say
+//! (<https://docs.aws.amazon.com/service-authorization/latest/reference/>).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+use xcloud_deploy::{Action, Change, Desired, Plan};
+
+use crate::names::Names;
+use crate::wanted::{ARTIFACTS, given_role};
+
+/// Actions by resource.
+type Rights = BTreeMap<String, BTreeSet<&'static str>>;
+
+/// The policy of a plan: what is read to make it, and what its steps write.
+pub(crate) fn policy(desired: &Desired, plan: &Plan, names: &Names) -> Value {
+    let mut rights = Rights::new();
+    for action in ["sts:GetCallerIdentity", "tag:GetResources", "lambda:ListEventSourceMappings"] {
+        add(&mut rights, "*", &[action]);
+    }
+    let roles = format!("arn:{}:iam::{}:role{}", names.partition, names.account, names.role_path());
+    add(&mut rights, &roles, &["iam:ListRoles"]);
+    add(&mut rights, &names.log_group_arn("*"), &["logs:DescribeLogGroups"]);
+    for change in &plan.changes {
+        let Some((kind, name)) = change.resource.split_once('/') else { continue };
+        reads(&mut rights, names, kind, name);
+        if !matches!(change.action, Action::Unchanged | Action::Kept) {
+            writes(&mut rights, names, desired, change, (kind, name));
+        }
+    }
+    document(rights)
+}
+
+fn add(rights: &mut Rights, resource: &str, actions: &[&'static str]) {
+    rights.entry(resource.to_owned()).or_default().extend(actions);
+}
+
+/// Statements with the same actions become one.
+fn document(rights: Rights) -> Value {
+    let mut by_actions: BTreeMap<BTreeSet<&str>, Vec<String>> = BTreeMap::new();
+    for (resource, actions) in rights {
+        by_actions.entry(actions).or_default().push(resource);
+    }
+    let statements = by_actions
+        .into_iter()
+        .map(|(actions, resources)| json!({ "Effect": "Allow", "Action": actions, "Resource": resources }));
+    json!({ "Version": "2012-10-17", "Statement": statements.collect::<Vec<_>>() })
+}
+
+/// What is asked about a resource when a plan is made, and while a step waits.
+fn reads(rights: &mut Rights, names: &Names, kind: &str, name: &str) {
+    let function = names.function(name);
+    let alias = names.alias_arn(&function);
+    let mut add = |resource: &str, actions: &[&'static str]| add(rights, resource, actions);
+    match kind {
+        "queue" => {
+            add(&names.queue_arn(&names.queue(name)), &["sqs:GetQueueAttributes", "sqs:ListQueueTags"])
+        }
+        "dead-letters" => {
+            add(
+                &names.queue_arn(&names.dead_letters(name)),
+                &["sqs:GetQueueAttributes", "sqs:ListQueueTags"],
+            );
+        }
+        "bucket" | "artifacts" => {
+            let bucket = names.bucket_arn(&names.bucket(name));
+            add(&bucket, &["s3:GetBucketNotification", "s3:GetBucketTagging", "s3:ListBucket"]);
+        }
+        "table" => {
+            let actions = ["dynamodb:DescribeTable", "dynamodb:ListTagsOfResource", "dynamodb:Scan"];
+            add(&names.table_arn(&names.table(name)), &actions);
+        }
+        "topic" => {
+            let actions =
+                ["sns:GetTopicAttributes", "sns:ListSubscriptionsByTopic", "sns:ListTagsForResource"];
+            add(&names.topic_arn(&names.topic(name)), &actions);
+        }
+        "role" => add(&names.role_arn(&function), &["iam:GetRolePolicy"]),
+        "schedule-role" => add(&names.role_arn(&names.schedule_role(name)), &["iam:GetRolePolicy"]),
+        "function" => {
+            let own = ["lambda:GetAlias", "lambda:GetFunction", "lambda:ListVersionsByFunction"];
+            add(&names.function_arn(&function), &own);
+            add(&names.function_arn(&function), &["lambda:GetFunctionConfiguration"]);
+            add(&alias, &["lambda:GetPolicy", "lambda:GetProvisionedConcurrencyConfig"]);
+        }
+        "version" => {
+            add(&format!("{}:*", names.function_arn(&function)), &["lambda:GetFunctionConfiguration"]);
+        }
+        "url" => add(&names.function_arn(&function), &["lambda:GetFunctionUrlConfig"]),
+        "mapping" => add("*", &["lambda:GetEventSourceMapping"]),
+        "schedule" => add(&names.schedule_arn(&function), &["scheduler:GetSchedule"]),
+        _ => {}
+    }
+}
+
+/// What is done to a resource.
+#[derive(Clone, Copy)]
+enum Done {
+    Made,
+    Changed,
+    Gone,
+}
+
+impl Done {
+    /// The actions of what is done: of making, of changing, of removing.
+    fn of(
+        self,
+        made: &'static [&'static str],
+        changed: &'static [&'static str],
+        gone: &'static [&'static str],
+    ) -> &'static [&'static str] {
+        match self {
+            Self::Made => made,
+            Self::Changed => changed,
+            Self::Gone => gone,
+        }
+    }
+}
+
+/// What a step may call.
+fn writes(
+    rights: &mut Rights,
+    names: &Names,
+    desired: &Desired,
+    change: &Change,
+    (kind, name): (&str, &str),
+) {
+    let done = match change.action {
+        Action::Create => Done::Made,
+        Action::Delete => Done::Gone,
+        _ => Done::Changed,
+    };
+    let function = names.function(name);
+    let arn = names.function_arn(&function);
+    match kind {
+        "queue" | "dead-letters" => {
+            let queue = if kind == "queue" { names.queue(name) } else { names.dead_letters(name) };
+            let made = &["sqs:CreateQueue", "sqs:SetQueueAttributes", "sqs:TagQueue"];
+            let actions = done.of(made, &["sqs:SetQueueAttributes"], &["sqs:DeleteQueue"]);
+            add(rights, &names.queue_arn(&queue), actions);
+        }
+        "bucket" | "artifacts" => bucket(rights, names, name, done),
+        "table" => {
+            let made = &["dynamodb:CreateTable", "dynamodb:TagResource", "dynamodb:UpdateTable"];
+            let actions = done.of(made, &["dynamodb:UpdateTable"], &["dynamodb:DeleteTable"]);
+            add(rights, &names.table_arn(&names.table(name)), actions);
+        }
+        "topic" => {
+            let actions = done.of(&["sns:CreateTopic", "sns:TagResource"], &[], &["sns:DeleteTopic"]);
+            add(rights, &names.topic_arn(&names.topic(name)), actions);
+        }
+        "role" | "schedule-role" => {
+            let role = if kind == "role" { function } else { names.schedule_role(name) };
+            let made = &["iam:CreateRole", "iam:PutRolePolicy", "iam:TagRole"];
+            let changed = &["iam:PutRolePolicy", "iam:UpdateAssumeRolePolicy"];
+            let actions = done.of(made, changed, &["iam:DeleteRole", "iam:DeleteRolePolicy"]);
+            add(rights, &names.role_arn(&role), actions);
+        }
+        "log-group" => {
+            let made = &["logs:CreateLogGroup", "logs:PutRetentionPolicy", "logs:TagResource"];
+            let actions = done.of(made, &["logs:PutRetentionPolicy"], &["logs:DeleteLogGroup"]);
+            add(rights, &names.log_group_arn(&names.log_group(&function)), actions);
+        }
+        "function" => function_rights(rights, names, desired, (change, name), done),
+        "version" => add(rights, &arn, &["lambda:PublishVersion", "lambda:UpdateFunctionConfiguration"]),
+        "alias" => {
+            let actions =
+                done.of(&["lambda:CreateAlias", "lambda:UpdateAlias"], &["lambda:UpdateAlias"], &[]);
+            add(rights, &arn, actions);
+        }
+        _ => trigger(rights, names, (kind, name), done),
+    }
+}
+
+fn bucket(rights: &mut Rights, names: &Names, name: &str, done: Done) {
+    let bucket = names.bucket_arn(&names.bucket(name));
+    let made = &["s3:CreateBucket", "s3:PutBucketTagging"];
+    let gone = &["s3:DeleteBucket", "s3:ListBucketVersions"];
+    add(rights, &bucket, done.of(made, &["s3:PutBucketTagging"], gone));
+    let objects = done.of(&[], &[], &["s3:DeleteObject", "s3:DeleteObjectVersion"]);
+    if !objects.is_empty() {
+        add(rights, &format!("{bucket}/*"), objects);
+    }
+}
+
+fn function_rights(
+    rights: &mut Rights,
+    names: &Names,
+    desired: &Desired,
+    (change, name): (&Change, &str),
+    done: Done,
+) {
+    let function = names.function(name);
+    let arn = names.function_arn(&function);
+    let changes = |path: &str| change.fields.iter().any(|field| field.path == path);
+    let made = &["lambda:CreateFunction", "lambda:TagResource"];
+    add(rights, &arn, done.of(made, &["lambda:UpdateFunctionConfiguration"], &["lambda:DeleteFunction"]));
+    if matches!(done, Done::Gone) {
+        return;
+    }
+    if changes("code_sha256") || changes("arch") {
+        add(rights, &arn, &["lambda:UpdateFunctionCode"]);
+        if crate::wanted::is_large(desired) {
+            let objects = format!("{}/*", names.bucket_arn(&names.bucket(ARTIFACTS)));
+            add(rights, &objects, &["s3:GetObject", "s3:PutObject"]);
+        }
+    }
+    if changes("max_instances") {
+        add(rights, &arn, &["lambda:PutFunctionConcurrency"]);
+    }
+    if changes("role") {
+        let role = given_role(desired, name).map_or_else(|| names.role_arn(&function), str::to_owned);
+        add(rights, &role, &["iam:PassRole"]);
+    }
+}
+
+fn trigger(rights: &mut Rights, names: &Names, (kind, name): (&str, &str), done: Done) {
+    let function = names.function(name);
+    let arn = names.function_arn(&function);
+    let permissions = done.of(
+        &["lambda:AddPermission"],
+        &["lambda:AddPermission", "lambda:RemovePermission"],
+        &["lambda:GetPolicy", "lambda:RemovePermission"],
+    );
+    match kind {
+        "url" => {
+            let made =
+                &["lambda:AddPermission", "lambda:CreateFunctionUrlConfig", "lambda:UpdateFunctionUrlConfig"];
+            let changed =
+                &["lambda:AddPermission", "lambda:RemovePermission", "lambda:UpdateFunctionUrlConfig"];
+            add(rights, &arn, done.of(made, changed, &["lambda:DeleteFunctionUrlConfig"]));
+        }
+        "mapping" => {
+            // What they are bound to is a condition, not a resource: the mapping itself has an id that nobody knows yet.
+            let made = &["lambda:CreateEventSourceMapping", "lambda:TagResource"];
+            let changed = &[
+                "lambda:CreateEventSourceMapping",
+                "lambda:DeleteEventSourceMapping",
+                "lambda:TagResource",
+                "lambda:UpdateEventSourceMapping",
+            ];
+            add(rights, "*", done.of(made, changed, &["lambda:DeleteEventSourceMapping"]));
+        }
+        "schedule" => {
+            let changed = &["scheduler:UpdateSchedule"];
+            let actions = done.of(
+                &["scheduler:CreateSchedule", "scheduler:UpdateSchedule"],
+                changed,
+                &["scheduler:DeleteSchedule"],
+            );
+            add(rights, &names.schedule_arn(&function), actions);
+            if !matches!(done, Done::Gone) {
+                add(rights, &names.role_arn(&names.schedule_role(name)), &["iam:PassRole"]);
+            }
+        }
+        "notification" => {
+            add(rights, &arn, permissions);
+            let buckets = names.bucket_arn(&format!("{}*", names.prefix()));
+            add(rights, &buckets, &["s3:GetBucketNotification", "s3:PutBucketNotification"]);
+        }
+        "subscription" => {
+            add(rights, &arn, permissions);
+            let topics = names.topic_arn(&format!("{}*", names.prefix()));
+            add(rights, &topics, done.of(&["sns:Subscribe"], &["sns:Subscribe"], &["sns:Unsubscribe"]));
+        }
+        "warm" => {
+            let made =
+                &["lambda:DeleteProvisionedConcurrencyConfig", "lambda:PutProvisionedConcurrencyConfig"];
+            add(rights, &names.alias_arn(&function), done.of(made, made, made));
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::for_tests;
+    use crate::plan::tests::{create, orders};
+
+    #[test]
+    fn a_first_deployment_needs_to_make_and_nothing_to_remove() {
+        let (desired, plan) = (orders(), create());
+        let policy = policy(&desired, &plan, &for_tests());
+        let text = policy.to_string();
+        for action in [
+            "lambda:CreateFunction",
+            "iam:CreateRole",
+            "iam:PassRole",
+            "sqs:CreateQueue",
+            "lambda:PublishVersion",
+        ] {
+            assert!(text.contains(action), "{action} is not in {policy:#}");
+        }
+        assert!(!text.contains("Delete") && !text.contains("s3:"), "{policy:#}");
+        let statements = policy["Statement"].as_array().unwrap();
+        let everywhere: Vec<_> = statements.iter().filter(|s| s["Resource"] == json!(["*"])).collect();
+        assert_eq!(
+            everywhere.iter().map(|s| &s["Action"]).collect::<Vec<_>>(),
+            [&json!([
+                "lambda:CreateEventSourceMapping",
+                "lambda:GetEventSourceMapping",
+                "lambda:ListEventSourceMappings",
+                "lambda:TagResource",
+                "sts:GetCallerIdentity",
+                "tag:GetResources"
+            ])]
+        );
+    }
+}
