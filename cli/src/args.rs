@@ -183,6 +183,9 @@ pub(crate) struct Plan {
     /// Plan to delete queues and buckets that hold data
     #[arg(long)]
     pub delete_data: bool,
+    /// Print the rights that applying this plan needs, in the provider's own form, instead of the plan
+    #[arg(long, conflicts_with = "exit_code")]
+    pub policy: bool,
 }
 
 /// `xcloud deploy`
@@ -194,6 +197,12 @@ pub(crate) struct Deploy {
     /// Delete queues and buckets that are no longer wanted, with what they hold
     #[arg(long)]
     pub delete_data: bool,
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Publish the new version without any traffic; `xcloud traffic` gives it some
+    #[arg(long)]
+    pub no_traffic: bool,
 }
 
 /// `xcloud dev`

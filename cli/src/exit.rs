@@ -21,6 +21,7 @@ pub(crate) const BUDGET: u8 = 7;
 /// The code for an error.
 pub(crate) fn code(error: &Error) -> u8 {
     match error.kind() {
+        ErrorKind::Unsupported if error.fact("code").is_some() => PORTABILITY,
         ErrorKind::Config => USAGE,
         ErrorKind::Unauthorized | ErrorKind::Forbidden => CREDENTIALS,
         ErrorKind::Cancelled => INTERRUPTED,

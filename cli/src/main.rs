@@ -38,6 +38,6 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(done) => printer.done(done),
-        Err(error) => printer.failed(&error),
+        Err(error) => printer.failed(error, &args),
     }
 }

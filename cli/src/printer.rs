@@ -85,16 +85,29 @@ impl Printer {
         ExitCode::from(done.code)
     }
 
-    /// Prints an error.
-    pub(crate) fn failed(&self, error: &Error) -> ExitCode {
+    /// Prints an error, what to do about it on a line of its own.
+    pub(crate) fn failed(&self, mut error: Error, args: &Args) -> ExitCode {
+        let code = exit::code(&error);
+        let hint = error.take("hint");
         if self.json {
-            let data =
-                json!({ "code": error.kind().name(), "provider": null, "resource": null, "hint": null });
+            let provider = match args.global.provider.as_slice() {
+                [one] => Some(one),
+                _ => None,
+            };
+            let data = json!({
+                "code": error.fact("code").unwrap_or_else(|| error.kind().name()),
+                "provider": provider,
+                "resource": error.fact("step"),
+                "hint": hint,
+            });
             object(false, &error.to_string(), &data);
         } else {
             err(&format!("{} {error}\n", self.paint("31;1", "error:")));
+            if let Some(hint) = hint {
+                err(&format!("{} {hint}\n", self.paint("36", "hint:")));
+            }
         }
-        ExitCode::from(exit::code(error))
+        ExitCode::from(code)
     }
 
     /// A line about what is going on.
@@ -125,7 +138,7 @@ impl Printer {
             text.push_str(&line);
             text.push('\n');
             if change.action == Action::Update {
-                for field in &change.fields {
+                for field in change.fields.iter().filter(|field| field.before != field.after) {
                     text.push_str(&format!("    {}: {} -> {}\n", field.path, field.before, field.after));
                 }
             }

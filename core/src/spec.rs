@@ -28,6 +28,9 @@ pub struct Spec {
     /// The tables that functions use or watch, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tables: Vec<String>,
+    /// The schemes over which this binary can send to clouds' own queues: `sqs`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sends_over: Vec<String>,
     /// The topics that functions subscribe to, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub topics: Vec<String>,

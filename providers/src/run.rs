@@ -25,7 +25,11 @@ pub fn run<S: Send + Sync + 'static>(app: App<S>) -> Result<()> {
 }
 
 fn describe(program: &Program, file: &str) -> Result<()> {
-    let json = serde_json::to_vec_pretty(program.spec())?;
+    let mut spec = program.spec().clone();
+    if cfg!(feature = "bindings") && program.sends() {
+        spec.sends_over = vec!["sqs".to_owned()];
+    }
+    let json = serde_json::to_vec_pretty(&spec)?;
     std::fs::write(file, json).map_err(|e| {
         Error::new(ErrorKind::Config, format!("{}: cannot write {file}: {e}", env::DESCRIBE)).caused_by(e)
     })

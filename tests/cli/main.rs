@@ -1,6 +1,7 @@
 //! The command as a user runs it: `examples/orders` built, packaged, deployed to this machine, called and destroyed;
 //! and what it says to wrong input.
 
+mod aws;
 mod check;
 mod deploy;
 mod dev;

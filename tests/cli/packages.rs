@@ -29,7 +29,7 @@ fn every_package_holds_the_same_static_binary_and_is_reproducible() {
     assert_eq!(binaries.len(), 1, "{binaries:?}");
     let bytes = artifacts[0]["binary_bytes"].as_u64().expect("a number");
     println!("orders: {bytes} bytes");
-    assert!(bytes <= BUDGET, "orders has {bytes} bytes, the budget is {BUDGET}");
+    assert!(bytes <= BUDGET_WITH_BINDINGS, "orders has {bytes} bytes, the budget is {BUDGET_WITH_BINDINGS}");
     // Packed again, the same hashes.
     assert_eq!(first, build());
     let inside: BTreeSet<_> = artifacts.iter().map(|a| binary(a["path"].as_str().expect("a path"))).collect();
@@ -65,8 +65,8 @@ fn the_azure_package_has_the_files_that_the_host_reads() {
     assert!(!names.contains("fulfil/"), "the event function's name can be guessed: {names}");
 }
 
-/// `examples/orders` elsewhere, as its developer would turn the feature on.
-fn with_bindings() -> PathBuf {
+/// `examples/orders` elsewhere, as its developer would turn the feature off.
+fn without_bindings() -> PathBuf {
     let (home, examples) = (scratch("bindings"), root().join("examples"));
     let read = |file: &str| std::fs::read_to_string(examples.join(file)).expect("a file of the example");
     let write =
@@ -81,7 +81,9 @@ fn with_bindings() -> PathBuf {
         format!("{}\n{}", package.replace("../../providers", &providers), members.join("\n")),
     );
     write("Cargo.lock", read("Cargo.lock"));
-    write("xcloud.toml", format!("{}\n[build]\nfeatures = [\"bindings\"]\n", read("orders/xcloud.toml")));
+    let (with, off) = (read("orders/xcloud.toml"), "features = []");
+    assert!(with.contains("features = [\"bindings\"]"), "{with}");
+    write("xcloud.toml", with.replace("features = [\"bindings\"]", off));
     std::fs::create_dir_all(home.join("src")).expect("a scratch directory");
     for file in ["src/main.rs", "src/order.rs", "src/payments.rs"] {
         write(file, read(&format!("orders/{file}")));
@@ -90,41 +92,43 @@ fn with_bindings() -> PathBuf {
 }
 
 #[test]
-fn what_sends_to_a_clouds_queue_is_small_too() {
-    let home = with_bindings();
-    let mut build = Command::new(program());
-    // Not where `examples/orders` is built: tests compare its bytes meanwhile.
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    build.env("CARGO_TARGET_DIR", target.join("with-bindings")).env_remove("RUSTFLAGS");
-    let output = build
-        .arg("-C")
-        .arg(&home)
-        .args(["build", "-p", "aws", "-o", "json"])
-        .output()
-        .expect("xcloud starts");
+fn without_what_sends_to_clouds_it_is_smaller_and_says_how_to_turn_that_on() {
+    let home = without_bindings();
+    let run = |arguments: &[&str]| {
+        let mut build = Command::new(program());
+        // Not where `examples/orders` is built: tests compare its bytes meanwhile.
+        let target =
+            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+        build.env("CARGO_TARGET_DIR", target.join("without-bindings")).env_remove("RUSTFLAGS");
+        build.arg("-C").arg(&home).args(arguments).output().expect("xcloud starts")
+    };
+    let output = run(&["build", "-p", "aws", "-o", "json"]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     let built: serde_json::Value = serde_json::from_str(&text).expect("one object");
     let artifact = &built["data"]["artifacts"][0];
     let bytes = artifact["binary_bytes"].as_u64().expect("a number");
-    println!("orders with bindings: {bytes} bytes");
-    assert!(bytes <= BUDGET_WITH_BINDINGS, "{bytes} bytes, the budget is {BUDGET_WITH_BINDINGS}");
-    // Built in, and nobody there: another message than where it is not.
-    let said =
-        order_placed(&home, artifact["path"].as_str().expect("a path"), "sqs:http://127.0.0.1:9/1/orders");
-    assert!(said.starts_with("HTTP/1.1 503") && said.contains("sqs:SendMessage at 127.0.0.1:9"), "{said}");
-}
-
-#[test]
-fn without_the_feature_a_clouds_queue_is_answered_with_how_to_turn_it_on() {
-    let home = scratch("without-bindings");
-    let built = data(&home, &["-C", "examples/orders", "build", "-p", "aws", "-o", "json"]);
-    let path = built["artifacts"][0]["path"].as_str().expect("a path");
+    println!("orders without bindings: {bytes} bytes");
+    assert!(bytes <= BUDGET, "{bytes} bytes, the budget is {BUDGET}");
+    let path = artifact["path"].as_str().expect("a path");
     let said = order_placed(&home, path, "sqs:https://sqs.eu-west-1.amazonaws.com/1/orders");
     assert!(said.starts_with("HTTP/1.1 503"), "{said}");
     for part in ["scheme `sqs`", "the feature `bindings` of the crate xcloud", "[build] features"] {
         assert!(said.contains(part), "{part} is not in {said}");
     }
+    // And no deployment to AWS begins that would answer so.
+    let refused = run(&["plan", "-p", "aws", "--no-build"]);
+    assert_eq!(refused.status.code(), Some(6), "{}", String::from_utf8_lossy(&refused.stderr));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("the feature `bindings`"));
+}
+
+#[test]
+fn with_it_a_queue_that_is_not_there_is_another_error() {
+    let home = scratch("with-bindings");
+    let built = data(&home, &["-C", "examples/orders", "build", "-p", "aws", "-o", "json"]);
+    let path = built["artifacts"][0]["path"].as_str().expect("a path");
+    let said = order_placed(&home, path, "sqs:http://127.0.0.1:9/1/orders");
+    assert!(said.starts_with("HTTP/1.1 503") && said.contains("sqs:SendMessage at 127.0.0.1:9"), "{said}");
 }
 
 /// What the program in a package for Lambda answers to an order, started by hand with its queue bound.

@@ -19,9 +19,14 @@ pub(super) async fn run(
 ) -> Result<Done> {
     let started = Instant::now();
     let provider = project.provider(args)?;
-    let (desired, _, plan) =
-        plan::make(project, &*provider, (&options.from, options.delete_data), printer).await?;
+    let wishes = plan::Wishes { delete_data: options.delete_data, no_traffic: options.no_traffic };
+    let (desired, _, plan) = plan::make(project, &*provider, (&options.from, wishes), printer).await?;
     printer.note(printer.plan(&plan).trim_end());
+    if options.dry_run {
+        let message = format!("nothing was changed: {}", plan::sentence(&plan));
+        printer.note(&message);
+        return Ok(Done::new(message, json!({ "dry_run": true, "plans": [plan::data(&plan)] }), ""));
+    }
     super::apply(&*provider, &plan, &desired, printer).await?;
     let status = provider.status(&project.stage).await?;
     let url = status.iter().find_map(|s| s.url.clone());

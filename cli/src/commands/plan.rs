@@ -1,8 +1,8 @@
 //! `xcloud plan`
 
 use serde_json::{Value, json};
-use xcloud_core::Result;
-use xcloud_deploy::{Action, Desired, Observed, Plan};
+use xcloud_core::{Error, ErrorKind, Result};
+use xcloud_deploy::{Action, Desired, Finding, Level, Observed, Plan};
 
 use super::Project;
 use crate::args::{self, Args};
@@ -18,7 +18,16 @@ pub(super) async fn run(
     printer: &Printer,
 ) -> Result<Done> {
     let provider = project.provider(args)?;
-    let (_, _, plan) = make(project, &*provider, (&options.from, options.delete_data), printer).await?;
+    let wishes = Wishes { delete_data: options.delete_data, no_traffic: false };
+    let (desired, _, plan) = make(project, &*provider, (&options.from, wishes), printer).await?;
+    if options.policy {
+        let policy = provider.policy(&desired, &plan).ok_or_else(|| {
+            let message = format!("{} has no rights to give: --policy is for clouds", provider.id());
+            Error::new(ErrorKind::Config, message)
+        })?;
+        let text = format!("{policy:#}\n");
+        return Ok(Done::new("the rights that this plan needs", json!({ "policy": policy }), text));
+    }
     let mut done = Done::new(sentence(&plan), json!({ "plans": [data(&plan)] }), printer.plan(&plan));
     done.text.extend_from_slice(format!("{}\n", sentence(&plan)).as_bytes());
     if options.exit_code && !plan.is_empty() {
@@ -27,23 +36,31 @@ pub(super) async fn run(
     Ok(done)
 }
 
+/// What is asked for beside the app itself.
+#[derive(Clone, Copy)]
+pub(super) struct Wishes {
+    /// Data may be deleted.
+    pub delete_data: bool,
+    /// A new version gets no traffic.
+    pub no_traffic: bool,
+}
+
 /// Builds (or takes what was built), packages, observes and compares.
 pub(super) async fn make(
     project: &Project,
     provider: &dyn Deployable,
-    (from, delete_data): (&args::From, bool),
+    (from, wishes): (&args::From, Wishes),
     printer: &Printer,
 ) -> Result<(Desired, Observed, Plan)> {
     let app = project.app(from, printer).await?;
     let secrets = project.secrets(&app)?;
-    for finding in provider.check(&project.stage, &app.extras.complete(&app.spec)) {
-        printer.note(&format!("{} {}: {}", finding.provider, finding.function, finding.message));
-    }
+    refuse(&provider.check(&project.stage, &app.extras.complete(&app.spec)), printer)?;
     let (artifact, _) = project.package(provider.id(), &app)?;
     let native = app.extras.native(provider.id());
     let existing = app.extras.existing;
     let desired = Desired {
-        delete_data,
+        delete_data: wishes.delete_data,
+        no_traffic: wishes.no_traffic,
         secrets,
         native,
         existing,
@@ -54,11 +71,25 @@ pub(super) async fn make(
     Ok((desired, observed, plan))
 }
 
+/// Tells what will be different; ends where something will not work, before anything is packaged or called.
+fn refuse(findings: &[Finding], printer: &Printer) -> Result<()> {
+    for finding in findings {
+        printer.note(&format!("{} {}: {}", finding.provider, finding.function, finding.message));
+    }
+    let Some(first) = findings.iter().find(|finding| finding.level == Level::Error) else { return Ok(()) };
+    let message = format!("{} {}: {}", first.provider, first.function, first.message);
+    Err(Error::new(ErrorKind::Unsupported, message).with("code", &first.code))
+}
+
 pub(super) fn sentence(plan: &Plan) -> String {
     let count = |action| plan.count(action);
     let (create, update) = (count(Action::Create), count(Action::Update));
     let (delete, same) = (count(Action::Delete), count(Action::Unchanged));
-    format!("{create} to create, {update} to update, {delete} to delete, {same} unchanged")
+    let kept = match count(Action::Kept) {
+        0 => String::new(),
+        kept => format!(", {kept} kept"),
+    };
+    format!("{create} to create, {update} to update, {delete} to delete, {same} unchanged{kept}")
 }
 
 /// The plan as scripts read it.
@@ -71,6 +102,7 @@ pub(super) fn data(plan: &Plan) -> Value {
             "update": plan.count(Action::Update),
             "delete": plan.count(Action::Delete),
             "unchanged": plan.count(Action::Unchanged),
+            "kept": plan.count(Action::Kept),
         },
     })
 }

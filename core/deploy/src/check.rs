@@ -86,8 +86,8 @@ pub struct Limits {
     pub env: Option<Fact<usize>>,
     /// Names of the environment that the platform keeps; `*` at the end stands for any rest.
     pub reserved_env: Fact<&'static [&'static str]>,
-    /// Whether this version of xcloud can send to the platform's queues.
-    pub sends: bool,
+    /// The scheme over which functions send to the platform's queues; `None`: this version of xcloud cannot.
+    pub sends: Option<&'static str>,
 }
 
 impl Limits {
@@ -121,7 +121,7 @@ impl Limits {
                 let name = format!("{}-{}-{}", stage.project, stage.stage, function.name);
                 self.name_fits(&mut report, &function.name, &name, most, self.name.source);
             }
-            self.sends(&mut report, function);
+            self.sends(&mut report, spec, function);
             self.tables(&mut report, function);
         }
         for queue in &spec.queues {
@@ -255,8 +255,19 @@ impl Limits {
         }
     }
 
-    fn sends(&self, report: &mut Report, function: &FunctionSpec) {
-        if self.sends || function.sends.is_empty() {
+    fn sends(&self, report: &mut Report, spec: &Spec, function: &FunctionSpec) {
+        if function.sends.is_empty() {
+            return;
+        }
+        if let Some(scheme) = self.sends {
+            if !spec.sends_over.iter().any(|known| known == scheme) {
+                let what = format!(
+                    "sending to `{}` needs the feature `bindings` of the crate xcloud, which this binary was built \
+                     without: name a feature that turns it on under `[build] features`",
+                    function.sends.join("`, `")
+                );
+                report.error(&function.name, "sends-unbound", what, "");
+            }
             return;
         }
         let what = format!(

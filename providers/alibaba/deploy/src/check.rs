@@ -33,7 +33,7 @@ pub const LIMITS: Limits = Limits {
     package: fact(100 * 1024 * 1024, LIMITS_PAGE),
     env: None,
     reserved_env: fact(&["FC_*"], CUSTOM),
-    sends: false,
+    sends: None,
 };
 
 /// A batch becomes one asynchronous call, and that may be no larger than this.

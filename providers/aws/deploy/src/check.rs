@@ -63,7 +63,7 @@ pub const LIMITS: Limits = Limits {
         ],
         VARIABLES,
     ),
-    sends: false,
+    sends: Some("sqs"),
 };
 
 /// Without a window, SQS hands over at most so many messages.

@@ -48,7 +48,7 @@ pub const LIMITS: Limits = Limits {
         &["FUNCTIONS_*", "WEBSITE_*", "AzureWebJobsStorage", "AzureWebJobsStorage__*"],
         "https://learn.microsoft.com/azure/azure-functions/functions-app-settings",
     ),
-    sends: false,
+    sends: None,
 };
 
 /// The front end gives up on an HTTP request after so long, whatever the function's timeout.

@@ -44,7 +44,7 @@ pub const LIMITS: Limits = Limits {
     package: fact(250 * 1024 * 1024, "run.v2 discovery document, revision 20261031: uploadSource"),
     env: None,
     reserved_env: fact(&["PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION"], CONTRACT),
-    sends: false,
+    sends: None,
 };
 
 /// What of the Spec does not fit. Pure.
