@@ -13,11 +13,13 @@ use crate::{program, root, scratch};
 const ASK: &str = r#"
 import boto3, json, sys
 given = json.load(sys.stdin)
-class Clients(dict):
-    def __missing__(self, name):
-        # `lambda` is a word of the language.
-        return boto3.client(name.rstrip("_"), endpoint_url=given["endpoint"], region_name="eu-west-1", aws_access_key_id="test", aws_secret_access_key="test")
-print(json.dumps(eval(given["ask"], Clients()), default=str))
+def client(name):
+    return boto3.client(name, endpoint_url=given["endpoint"], region_name="eu-west-1", aws_access_key_id="test", aws_secret_access_key="test")
+services = ["dynamodb", "iam", "lambda", "logs", "resourcegroupstaggingapi", "s3", "scheduler", "sns", "sqs"]
+# `lambda` is a word of the language.
+names = {"lambda": "lambda_"}
+clients = {names.get(s, s): client(s) for s in services if names.get(s, s) + "." in given["ask"]}
+print(json.dumps(eval(given["ask"], clients), default=str))
 "#;
 
 /// An AWS, and an app that goes there.

@@ -207,8 +207,8 @@ fn queue_all(app: &Deployed, ids: &BTreeSet<String>) {
     let ids: Vec<_> = ids.iter().collect();
     runtime.block_on(async {
         for some in ids.chunks(100) {
-            let messages = some.iter().map(|id| message(id, "pause")).collect();
-            queue.send(messages).await.expect("nobody kills the host yet");
+            let messages: Vec<_> = some.iter().map(|id| message(id, "pause")).collect();
+            queue.send(messages.into()).await.expect("nobody kills the host yet");
         }
     });
 }
