@@ -105,6 +105,8 @@ fn the_cli_has_one_http_stack() {
         let versions: BTreeSet<_> = text
             .lines()
             .filter_map(|l| l.strip_prefix(name)?.strip_prefix(" v")?.split(' ').next())
+            // The types of http 0.2 stand in the public interface of AWS's `aws-smithy-types`; nothing speaks it.
+            .filter(|version| name != "http" || !version.starts_with("0.2."))
             .collect();
         assert!(versions.len() <= 1, "{name} in versions {versions:?}");
     }

@@ -53,10 +53,12 @@ fn text(findings: &[Finding]) -> String {
     findings.iter().map(line).collect()
 }
 
-#[cfg(all(test, feature = "aws", feature = "azure", feature = "gcp", feature = "alibaba"))]
+#[cfg(test)]
+#[cfg(all(feature = "aws", feature = "azure", feature = "gcp", feature = "alibaba"))]
 mod limits;
 
-#[cfg(all(test, feature = "aws", feature = "azure", feature = "gcp", feature = "alibaba"))]
+#[cfg(test)]
+#[cfg(all(feature = "aws", feature = "azure", feature = "gcp", feature = "alibaba"))]
 mod tests {
     use super::limits::golden;
     use super::*;

@@ -221,8 +221,11 @@ pub(crate) async fn traffic(
     versions(aws, stage).await
 }
 
+/// Lambda's number of the version that an alias goes to, and of another with its share of 1.
+type Move = (u64, Option<(u64, f64)>);
+
 /// Where a function's alias is to go, and what else is to have a share; `None` where nothing is to change.
-fn shift(live: &Live, traffic: &Traffic, all: &BTreeSet<u64>) -> Result<Option<(u64, Option<(u64, f64)>)>> {
+fn shift(live: &Live, traffic: &Traffic, all: &BTreeSet<u64>) -> Result<Option<Move>> {
     let Some(alias) = &live.alias else { return Ok(None) };
     let find = |text: &str| -> Result<u64> {
         let version = known(all, number(text)?)?;
