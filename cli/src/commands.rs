@@ -30,11 +30,12 @@ mod versions;
 use std::path::Path;
 
 use xcloud_core::{Error, ErrorKind, Result};
-use xcloud_deploy::{Desired, Plan, engine};
+use xcloud_deploy::{Desired, Plan, Progress, engine};
 
 use self::project::{Operated, Project, directory};
 use crate::args::{Args, Verb};
 use crate::printer::{Done, Printer};
+use crate::progress::Live;
 use crate::registry;
 
 /// Does what was typed.
@@ -80,7 +81,9 @@ async fn apply(
 ) -> Result<()> {
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let options = engine::Options { stop: stopped, ..engine::Options::default() };
-    let apply = engine::apply(provider, plan, desired, &options, printer);
+    let live = printer.is_live().then(|| Live::new(*printer, Box::new(std::io::stderr())));
+    let progress: &dyn Progress = live.as_ref().map_or(printer, |live| live);
+    let apply = engine::apply(provider, plan, desired, &options, progress);
     let interrupted = async {
         xcloud_serve::terminated()?.await;
         printer.note("stopping after the steps on their way; again to stop at once");

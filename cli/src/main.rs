@@ -11,6 +11,7 @@ mod hidden;
 mod include;
 mod printer;
 mod probe;
+mod progress;
 mod registry;
 mod scaffold;
 

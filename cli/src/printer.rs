@@ -35,12 +35,21 @@ pub(crate) struct Done {
     pub code: u8,
     /// Everything is printed already.
     pub silent: bool,
+    /// For people, after the text.
+    pub after: String,
 }
 
 impl Done {
     /// Success.
     pub(crate) fn new(message: impl Into<String>, data: Value, text: impl Into<Vec<u8>>) -> Self {
-        Self { message: message.into(), data, text: text.into(), code: 0, silent: false }
+        Self {
+            message: message.into(),
+            data,
+            text: text.into(),
+            code: 0,
+            silent: false,
+            after: String::new(),
+        }
     }
 }
 
@@ -81,6 +90,9 @@ impl Printer {
             object(done.code == 0 || done.code == exit::CHANGES, &done.message, &done.data);
         } else {
             out(&done.text);
+        }
+        if !done.after.is_empty() {
+            self.note(&done.after);
         }
         ExitCode::from(done.code)
     }
@@ -152,19 +164,32 @@ impl Printer {
     }
 }
 
-impl Progress for Printer {
-    fn step(&self, change: &Change, state: State<'_>, since: Duration) {
+impl Printer {
+    /// Whether somebody sees steps while they run.
+    pub(crate) fn is_live(&self) -> bool {
+        !self.quiet && std::io::stderr().is_terminal()
+    }
+
+    /// What a step came to, as a line. Of one that only runs there is none: it is seen by what is missing.
+    pub(crate) fn line(&self, name: &str, state: State<'_>, since: Duration) -> String {
         let (color, word, why) = match state {
-            // A line of its own is for what has ended; what runs is seen by what is missing.
-            State::Running => return,
+            State::Running => return String::new(),
             State::Warning(error) => ("33", "waiting", Some(error.to_string())),
             State::Done => ("32", "done", None),
             State::Failed(error) => ("31", "failed", Some(error.to_string())),
             State::Skipped => ("2", "skipped", None),
         };
         let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-        let seconds = since.as_secs_f64();
-        self.note(&format!("{} {} ({seconds:.2} s){why}", self.paint(color, word), change.resource));
+        format!("{} {name} ({:.2} s){why}\n", self.paint(color, word), since.as_secs_f64())
+    }
+}
+
+impl Progress for Printer {
+    fn step(&self, change: &Change, state: State<'_>, since: Duration) {
+        let line = self.line(&change.resource, state, since);
+        if !line.is_empty() {
+            self.note(line.trim_end());
+        }
     }
 }
 

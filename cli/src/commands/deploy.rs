@@ -40,8 +40,8 @@ pub(super) async fn run(
     let text = url.as_ref().map(|url| format!("{url}\n")).unwrap_or_default();
     let message =
         format!("{} is deployed to {}: {}", project.stage.project, provider.id(), plan::sentence(&plan));
-    printer.note(&message);
-    Ok(Done::new(message, data, text))
+    // The address first: it is what one came for.
+    Ok(Done { after: message.clone(), ..Done::new(message, data, text) })
 }
 
 fn function(status: &Status, plan: &Plan) -> Value {

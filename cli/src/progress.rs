@@ -1,0 +1,169 @@
+//! What a deployment is doing, on a terminal: a line for each step that runs, with its time, repainted as it passes; above
+//! them what has ended.
+
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use xcloud_deploy::{Change, Progress, State};
+
+use crate::printer::Printer;
+
+/// Between two repaints.
+const REPAINT: Duration = Duration::from_millis(100);
+/// Away with the running lines: up so many, and everything below.
+const CLEAR: &str = "\u{1b}[J";
+
+/// The lines, and who repaints them.
+pub(crate) struct Live {
+    lines: Arc<Mutex<Lines>>,
+    over: Arc<AtomicBool>,
+    painter: Option<JoinHandle<()>>,
+    printer: Printer,
+}
+
+struct Lines {
+    out: Box<dyn Write + Send>,
+    running: Vec<(String, Instant)>,
+    /// How many lines the last repaint left below.
+    below: usize,
+    running_word: String,
+}
+
+impl Lines {
+    /// Writes what has ended, then what runs, in one go: nobody sees half of it.
+    fn paint(&mut self, ended: &str) {
+        let mut text = String::new();
+        if self.below > 0 {
+            text += &format!("\u{1b}[{}A\r{CLEAR}", self.below);
+        }
+        text += ended;
+        for (name, since) in &self.running {
+            let seconds = since.elapsed().as_secs_f64();
+            text += &format!("{} {name} ({seconds:.1} s)\n", self.running_word);
+        }
+        self.below = self.running.len();
+        // A terminal that went away is not an error of ours.
+        drop(self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()));
+    }
+}
+
+fn lock(lines: &Mutex<Lines>) -> MutexGuard<'_, Lines> {
+    lines.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Live {
+    /// Begins to paint.
+    pub(crate) fn new(printer: Printer, out: Box<dyn Write + Send>) -> Self {
+        let running_word = printer.paint("36", "running");
+        let lines = Lines { out, running: Vec::new(), below: 0, running_word };
+        let (lines, over) = (Arc::new(Mutex::new(lines)), Arc::new(AtomicBool::new(false)));
+        let (for_painter, until) = (Arc::clone(&lines), Arc::clone(&over));
+        let painter = std::thread::spawn(move || {
+            while !until.load(Ordering::Relaxed) {
+                std::thread::sleep(REPAINT);
+                let mut lines = lock(&for_painter);
+                if lines.below > 0 {
+                    lines.paint("");
+                }
+            }
+        });
+        Self { lines, over, painter: Some(painter), printer }
+    }
+
+    fn told(&self, name: &str, state: State<'_>, since: Duration) {
+        let mut lines = lock(&self.lines);
+        let ended = match state {
+            State::Running => {
+                lines.running.push((name.to_owned(), Instant::now()));
+                String::new()
+            }
+            // It goes on, after a pause.
+            State::Warning(_) => self.printer.line(name, state, since),
+            State::Done | State::Failed(_) | State::Skipped => {
+                lines.running.retain(|(running, _)| running != name);
+                self.printer.line(name, state, since)
+            }
+        };
+        lines.paint(&ended);
+    }
+}
+
+impl Progress for Live {
+    fn step(&self, change: &Change, state: State<'_>, since: Duration) {
+        self.told(&change.resource, state, since);
+    }
+
+    fn publish(&self, state: State<'_>, since: Duration) {
+        match state {
+            // Of its end the deployment's own last line tells.
+            State::Done => {
+                let mut lines = lock(&self.lines);
+                lines.running.clear();
+                lines.paint("");
+            }
+            state => self.told("publish", state, since),
+        }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        drop(self.painter.take().map(JoinHandle::join));
+        let mut lines = lock(&self.lines);
+        lines.running.clear();
+        lines.paint("");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::Args;
+    use clap::Parser;
+    use xcloud_deploy::Action;
+
+    #[derive(Clone, Default)]
+    struct Screen(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Screen {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_runs_is_repainted_and_what_ended_stays() {
+        let args = Args::try_parse_from(["xcloud", "--color", "never", "deploy"]).unwrap();
+        let screen = Screen::default();
+        let live = Live::new(Printer::new(&args), Box::new(screen.clone()));
+        let change = |name: &str| Change {
+            action: Action::Create,
+            resource: name.to_owned(),
+            reason: String::new(),
+            fields: Vec::new(),
+            after: Vec::new(),
+        };
+        live.step(&change("queue/a"), State::Running, Duration::ZERO);
+        live.step(&change("role/b"), State::Running, Duration::ZERO);
+        std::thread::sleep(REPAINT * 3);
+        live.step(&change("queue/a"), State::Done, Duration::from_millis(320));
+        live.step(&change("role/b"), State::Failed(&xcloud_core::Error::conflict("taken")), Duration::ZERO);
+        live.step(&change("url/c"), State::Skipped, Duration::ZERO);
+        drop(live);
+        let text = String::from_utf8(screen.0.lock().unwrap().clone()).unwrap();
+        assert!(text.matches("running queue/a (0.").count() >= 3, "repainted: {text:?}");
+        let last = text.rsplit(CLEAR).next().unwrap();
+        assert!(!last.contains("running"), "nothing runs at the end: {last:?}");
+        for line in ["done queue/a (0.32 s)\n", "failed role/b", "skipped url/c"] {
+            assert_eq!(text.matches(line).count(), 1, "{line} in {text:?}");
+        }
+    }
+}
