@@ -171,7 +171,7 @@ fn entry(name: &str) -> Result<&'static (&'static str, Package, Check)> {
 /// # Errors
 /// [`ErrorKind::Config`]: so far only the local one can be deployed to.
 #[cfg_attr(
-    not(feature = "local"),
+    not(any(feature = "local", feature = "aws")),
     expect(unused_variables, reason = "only the local provider is set up by it")
 )]
 pub(crate) fn open(name: &str, manifest: &Manifest) -> Result<Box<dyn Deployable>> {
