@@ -58,6 +58,8 @@ pub(super) async fn run(args: &Args, printer: &Printer) -> Result<Done> {
     checks.extend([architectures(), git(&directory), disk(&directory), project(args, &directory)]);
     checks.extend(local().await);
     checks.push(credentials());
+    #[cfg(feature = "aws")]
+    checks.push(aws(args, &directory).await);
     Ok(done(&checks, printer))
 }
 
@@ -240,9 +242,33 @@ fn port_check(host: Option<i32>) -> Check {
 
 /// Only what can be deployed to needs credentials.
 fn credentials() -> Check {
-    let clouds = CLOUDS.join(", ");
+    let clouds: Vec<_> = CLOUDS.into_iter().filter(|cloud| *cloud != "aws").collect();
+    let clouds = clouds.join(", ");
     ok(
         "credentials",
         format!("`local` needs none; this version makes packages for {clouds} and needs none for that"),
     )
+}
+
+/// Longer than a machine of AWS takes to say who it is.
+#[cfg(feature = "aws")]
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Whom AWS takes us for, with the project's own settings where there are some.
+#[cfg(feature = "aws")]
+async fn aws(args: &Args, directory: &Path) -> Check {
+    const NAME: &str = "aws";
+    let file = args.global.config.clone().unwrap_or_else(|| directory.join("xcloud.toml"));
+    let table = Source::open(&file).and_then(|source| Manifest::read(&source)).unwrap_or_default().aws;
+    let crate::config::AwsTable { region, profile, endpoint, endpoints } = table;
+    let config = xcloud_aws_deploy::Config { region, profile, endpoint, endpoints, keep_versions: None };
+    let provider = xcloud_aws_deploy::Aws::new(config);
+    match tokio::time::timeout(PATIENCE, provider.whoami()).await {
+        Ok(Ok(who)) => ok(NAME, who),
+        Ok(Err(mut error)) => {
+            let hint = error.take("hint").unwrap_or_else(|| "only `-p aws` needs it".to_owned());
+            not(State::Warning, NAME, error.message(), hint)
+        }
+        Err(_) => not(State::Warning, NAME, "no answer within 5 seconds", "is the network up?"),
+    }
 }

@@ -75,6 +75,17 @@ impl Aws {
         }
     }
 
+    /// Whose credentials these are, and where: `account 123456789012 in eu-west-1`.
+    ///
+    /// # Errors
+    /// [`xcloud_core::ErrorKind::Config`] without a region, [`xcloud_core::ErrorKind::Unauthorized`] without credentials,
+    /// with what to do as its `hint`; or what AWS said of them.
+    pub async fn whoami(&self) -> Result<String> {
+        let nobody = Stage { project: String::new(), stage: String::new() };
+        let (_, names) = self.session(&nobody).await?;
+        Ok(format!("account {} in {}", names.account, names.region))
+    }
+
     /// The same for a deployment, which may use what others have made.
     async fn deployment(&self, desired: &Desired) -> Result<(&Session, Names)> {
         let (session, names) = self.session(&desired.stage).await?;
