@@ -19,17 +19,19 @@ services = ["dynamodb", "iam", "lambda", "logs", "resourcegroupstaggingapi", "s3
 # `lambda` is a word of the language.
 names = {"lambda": "lambda_"}
 clients = {names.get(s, s): client(s) for s in services if names.get(s, s) + "." in given["ask"]}
+# Dictionaries come in any order.
+clients["show"] = lambda value: json.dumps(value, sort_keys=True, default=str)
 print(json.dumps(eval(given["ask"], clients), default=str))
 "#;
 
 /// An AWS, and an app that goes there.
-struct Cloud {
-    ministack: Ministack,
-    home: std::path::PathBuf,
+pub(crate) struct Cloud {
+    pub(crate) ministack: Ministack,
+    pub(crate) home: std::path::PathBuf,
 }
 
 impl Cloud {
-    fn start(name: &str) -> Option<Self> {
+    pub(crate) fn start(name: &str) -> Option<Self> {
         match Ministack::start() {
             Ok(ministack) => Some(Self { ministack, home: scratch(name) }),
             Err(why) => {
@@ -39,7 +41,7 @@ impl Cloud {
         }
     }
 
-    fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(program());
         for name in
             ["XCLOUD_PROVIDER", "XCLOUD_STAGE", "XCLOUD_CONFIG", "XCLOUD_OUTPUT", "RUSTFLAGS", "AWS_PROFILE"]
@@ -53,13 +55,13 @@ impl Cloud {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         let mut command = self.command();
         command.args(["-C", "examples/orders", "-p", "aws"]).args(arguments).output().expect("xcloud starts")
     }
 
     /// `data` of the one object on stdout, and the exit code.
-    fn json(&self, arguments: &[&str]) -> (Value, i32) {
+    pub(crate) fn json(&self, arguments: &[&str]) -> (Value, i32) {
         let output = self.run(&[arguments, &["-o", "json"]].concat());
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         let object: Value =
@@ -67,19 +69,19 @@ impl Cloud {
         (object["data"].clone(), output.status.code().unwrap_or(-1))
     }
 
-    fn data(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn data(&self, arguments: &[&str]) -> Value {
         let (data, code) = self.json(arguments);
         assert_eq!(code, 0, "{arguments:?}: {data}");
         data
     }
 
-    fn ask(&self, ask: &str) -> Value {
+    pub(crate) fn ask(&self, ask: &str) -> Value {
         let input = json!({ "endpoint": self.ministack.endpoint(), "ask": ask });
         tools::script(self.ministack.programs(), ASK, &input).unwrap_or_else(|why| panic!("{why}"))
     }
 
     /// Waits for a line of a function's log.
-    fn logged(&self, function: &str, text: &str) {
+    pub(crate) fn logged(&self, function: &str, text: &str) {
         for _ in 0..100 {
             let data = self.data(&["logs", function]);
             let lines = data["lines"].as_array().cloned().unwrap_or_default();

@@ -212,7 +212,8 @@ impl Session {
             return Err(Error::new(ErrorKind::Config, message));
         };
         let queues_at =
-            config.endpoints.get("sqs").cloned().or_else(|| sdk.endpoint_url().map(str::to_owned));
+            config.endpoints.get("sqs").cloned().or_else(|| std::env::var("AWS_ENDPOINT_URL_SQS").ok());
+        let queues_at = queues_at.or_else(|| sdk.endpoint_url().map(str::to_owned));
         let reads = RetryConfig::standard().with_max_attempts(4);
         Ok(Self {
             read: Clients::new(&sdk, config, calls, reads),
