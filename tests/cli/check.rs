@@ -32,7 +32,8 @@ fn check_says_what_each_cloud_cannot_do_and_fails_on_errors_only() {
     assert!(findings.iter().all(|f| f["level"] == "warning"), "{findings:?}");
     let clouds: std::collections::BTreeSet<_> =
         findings.iter().filter_map(|f| f["provider"].as_str()).collect();
-    assert_eq!(clouds.into_iter().collect::<Vec<_>>(), ["alibaba", "aws", "azure", "gcp"]);
+    // It can send to SQS: of AWS there is nothing to warn of.
+    assert_eq!(clouds.into_iter().collect::<Vec<_>>(), ["alibaba", "azure", "gcp"]);
 
     let toml =
         "[project]\nname = \"shop\"\n[functions.http]\nmemory = \"64MB\"\n[functions.fulfil]\nbatch = 100\n";

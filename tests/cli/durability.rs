@@ -178,7 +178,8 @@ fn every_queued_message_is_handled_though_the_host_is_killed_five_times_while_it
     std::fs::write(&gate, "").expect("the temporary directory can be written");
     let (started, mut struck) = (Instant::now(), Vec::new());
     for kills in 0..DELIVERY_KILLS {
-        let share = MESSAGES / (DELIVERY_KILLS + 1);
+        // In the first half: on a busy machine much is delivered between what is seen here and the kill.
+        let share = MESSAGES / (2 * DELIVERY_KILLS);
         let at = share * kills + random.below(share as u64) as usize;
         while handled(&record).len() < at {
             assert!(started.elapsed() < Duration::from_secs(120), "delivery stands still before {at}");

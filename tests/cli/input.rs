@@ -57,9 +57,9 @@ fn usage_errors_exit_2_and_are_json_when_json_is_asked_for() {
     let (_, stdout, _) = run(&home, &["deploy", "--nope", "-o", "json"]);
     let object: Value = serde_json::from_str(&stdout).expect("one object");
     assert_eq!(object["success"], false);
-    let (code, _, stderr) = run(&home, &["-C", "examples/orders", "-p", "aws", "status"]);
+    let (code, _, stderr) = run(&home, &["-C", "examples/orders", "-p", "gcp", "status"]);
     assert_eq!(code, Some(2));
-    assert!(stderr.contains("cannot deploy to aws yet"), "{stderr}");
+    assert!(stderr.contains("cannot deploy to gcp yet"), "{stderr}");
     let (code, _, stderr) = run(&home, &["-C", "/nowhere/at/all", "status"]);
     assert!(code == Some(2) && stderr.contains("/nowhere/at/all"), "{stderr}");
 }
