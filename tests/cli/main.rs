@@ -3,6 +3,7 @@
 
 mod aws;
 mod aws_faults;
+mod aws_several;
 mod check;
 mod deploy;
 mod dev;
