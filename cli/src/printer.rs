@@ -291,6 +291,10 @@ pub(crate) fn out(bytes: &[u8]) -> bool {
     stdout.write_all(bytes).and_then(|()| stdout.flush()).is_ok()
 }
 
+/// Writes whole lines to stderr, above those of a display where there is one.
 fn err(text: &str) {
+    if crate::progress::above(text) {
+        return;
+    }
     drop(std::io::stderr().lock().write_all(text.as_bytes()));
 }
