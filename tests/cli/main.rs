@@ -2,6 +2,7 @@
 //! and what it says to wrong input.
 
 mod aws;
+mod aws_burst;
 mod aws_faults;
 mod aws_several;
 mod check;
