@@ -4,6 +4,7 @@
 mod aws;
 mod aws_burst;
 mod aws_faults;
+mod aws_moto;
 mod aws_several;
 mod check;
 mod deploy;
