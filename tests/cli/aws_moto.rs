@@ -88,6 +88,7 @@ impl Drop for Moto {
     fn drop(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());
+        drop(std::fs::remove_dir_all(&self.home));
     }
 }
 

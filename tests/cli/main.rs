@@ -5,6 +5,7 @@ mod aws;
 mod aws_burst;
 mod aws_faults;
 mod aws_moto;
+mod aws_rival;
 mod aws_several;
 mod check;
 mod deploy;
