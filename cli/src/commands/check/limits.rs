@@ -12,6 +12,37 @@ pub(super) fn golden(path: &str, found: &str) {
     assert_eq!(found, kept, "differs from {}; XCLOUD_UPDATE_GOLDENS=1 writes it", path.display());
 }
 
+/// What a deployment to AWS does beside the table, as `providers/aws/deploy` has it.
+const AWS: &str = "
+## On AWS, when it is deployed
+
+Where xcloud.toml says nothing, Lambda's own values hold: 128 MB, 3 s. Of a queue 10 messages come in one call and 5 attempts are
+made; a log is kept for 30 days, unless somebody has set another time. `max_instances` is reserved concurrency, and of a queue's
+function also the most calls that its mapping makes at once; `min_instances` is provisioned concurrency, which costs by the hour.
+`max_attempts` counts for queues and tables' changes, not for objects, schedules and topics, which Lambda itself calls up to
+three times. A package over 50 MiB goes through a bucket of the stage. Nothing is made that sends to functions of the kinds
+`event` and `raw`: who has such events calls the function.
+
+What passes by itself is tried again, up to 90 s (throttling: 180 s), by its code and a part of its message:
+
+| code | message | sent to us in a test |
+|---|---|---|
+| InvalidParameterValueException | cannot be assumed by Lambda | yes |
+| InvalidParameterValueException | does not have permissions to call | yes |
+| InvalidParameterValueException | is not authorized to perform; Cannot access stream | no |
+| ResourceConflictException | in progress | yes |
+| ResourceConflictException | currently in the following state: Pending | no |
+| QueueDeletedRecently | any | yes |
+| ValidationException | to assume the role; must allow AWS EventBridge Scheduler to assume | no |
+| InvalidArgument | Unable to validate the following destination configurations | no |
+| ResourceInUseException, ConcurrentModification, OperationAborted, DeleteConflict | any | no |
+| throttling, in the words of IAM, Lambda, CloudWatch Logs, tagging and STS | any | yes |
+| any, with a status of 500 or more | any | yes |
+
+Some are from AWS's reference, others what people have met. We have seen none of them at AWS itself, to which no test deploys:
+those that a test sends come from microburst, which makes them of AWS's models (`tests/cli/aws_burst.rs`).
+";
+
 /// The table of limits, for people: docs/limits.md is what the rooms say.
 #[test]
 fn the_page_of_limits_is_what_the_rooms_say() {
@@ -80,5 +111,6 @@ fn the_page_of_limits_is_what_the_rooms_say() {
         None => ("any".to_owned(), ""),
     });
     row("names kept in the environment", &|c| said(c.reserved_env, |names| names.join(", ")));
+    page += AWS;
     golden("../docs/limits.md", &page);
 }
