@@ -115,16 +115,17 @@ impl Burst {
         stats["requests"]["total"].as_u64().expect("a number")
     }
 
-    /// The exit code and the one object.
+    /// The exit code and the one object, with what was said beside it.
     fn run(&self, arguments: &[&str]) -> (i32, Value) {
         let mut command = self.cloud.command();
         command.env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", self.port));
         command.args(["-C", "examples/orders", "-p", "aws"]).args(arguments).args(["-o", "json"]);
         let output = command.output().expect("xcloud starts");
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        let said = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{arguments:?}: {e}: {out}{err}"));
+        let mut said: Value =
+            serde_json::from_str(&out).unwrap_or_else(|e| panic!("{arguments:?}: {e}: {out}{err}"));
         // For whoever reads why a test failed.
-        println!("{arguments:?}: {:?}\n{err}", output.status.code());
+        said["stderr"] = err.into();
         (output.status.code().unwrap_or(-1), said)
     }
 
