@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
+use aws_config::SdkConfig;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 use xcloud_core::spec::Spec;
@@ -23,6 +24,7 @@ use crate::operate;
 #[derive(Debug)]
 pub struct Aws {
     pub(crate) config: Config,
+    sdk: Option<SdkConfig>,
     calls: Arc<Calls>,
     session: OnceCell<Session>,
     names: OnceLock<Names>,
@@ -68,11 +70,18 @@ impl Aws {
     pub fn new(config: Config) -> Self {
         Self {
             config,
+            sdk: None,
             calls: Arc::default(),
             session: OnceCell::new(),
             names: OnceLock::new(),
             memory: Memory::new(),
         }
+    }
+
+    /// The same with the SDK's configuration that a program has already: its credentials, its HTTP client. What `config`
+    /// says of the region and the endpoint comes before it; `config.profile` is not looked at.
+    pub fn with_sdk_config(config: Config, sdk: SdkConfig) -> Self {
+        Self { sdk: Some(sdk), ..Self::new(config) }
     }
 
     /// Whose credentials these are, and where: `account 123456789012 in eu-west-1`.
@@ -94,7 +103,10 @@ impl Aws {
 
     /// Whom to ask, and what the stage's things are called there.
     pub(crate) async fn session(&self, stage: &Stage) -> Result<(&Session, Names)> {
-        let session = self.session.get_or_try_init(|| Session::open(&self.config, &self.calls)).await?;
+        let session = self
+            .session
+            .get_or_try_init(|| Session::open(&self.config, self.sdk.as_ref(), &self.calls))
+            .await?;
         let names = session.names(stage).await?;
         self.names.get_or_init(|| names.clone());
         Ok((session, names))
