@@ -13,7 +13,7 @@ use xcloud_core::spec::FunctionSpec;
 use xcloud_core::{Error, ErrorKind, Result};
 use xcloud_deploy::{Action, Change, Desired, Step};
 
-pub(crate) use self::version::{move_alias, prune};
+pub(crate) use self::version::move_alias;
 use crate::client::Session;
 use crate::names::{Names, PROJECT_TAG, STAGE_TAG};
 use crate::provider::Memory;
@@ -59,6 +59,7 @@ pub(crate) async fn apply(session: &Session, names: &Names, memory: &Memory, ste
         ("log-group", true) => role::delete_log_group(&work).await,
         ("function", false) => function::function(&work).await,
         ("function", true) => function::delete(&work).await,
+        ("version", true) => version::delete(&work).await,
         ("version", false) => version::publish(&work).await,
         ("alias", false) => version::alias(&work).await,
         ("warm", false) => version::warm(&work).await,

@@ -155,19 +155,13 @@ impl Provider for Aws {
 
     /// Observe first: names have the account and the region in them.
     fn plan(&self, desired: &Desired, observed: &Observed) -> Plan {
-        crate::plan::plan(desired, observed, &self.known(desired))
+        let keep = self.config.keep_versions.unwrap_or(Config::KEEP_VERSIONS).max(1);
+        crate::plan::plan(desired, observed, &self.known(desired), keep as usize)
     }
 
     async fn apply(&self, step: &Step<'_>) -> Result<()> {
         let (session, names) = self.deployment(step.desired).await?;
         crate::apply::apply(session, &names, &self.memory, step).await
-    }
-
-    /// Versions serve already when this is called; what is left is to remove the oldest.
-    async fn publish(&self, desired: &Desired) -> Result<()> {
-        let (session, names) = self.session(&desired.stage).await?;
-        let keep = self.config.keep_versions.unwrap_or(Config::KEEP_VERSIONS).max(1);
-        crate::apply::prune(session, &names, desired, keep).await
     }
 
     fn retries(&self, error: &Error) -> Option<Duration> {
