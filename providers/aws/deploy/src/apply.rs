@@ -132,18 +132,20 @@ pub(crate) fn busy(error: Error) -> Error {
     Error::conflict(message).with("hint", "wait until it has ended, then run this again")
 }
 
-/// Asks again and again until it is so, slower each time; the step's own deadline ends it.
-pub(crate) async fn until<F, Fut>(mut is_so: F) -> Result<()>
+/// Asks again and again until there is an answer, slower each time; the step's own deadline ends it.
+pub(crate) async fn until<T, F, Fut>(mut ask: F) -> Result<T>
 where
     F: FnMut() -> Fut,
-    Fut: Future<Output = Result<bool>>,
+    Fut: Future<Output = Result<Option<T>>>,
 {
     let mut pause = Duration::from_millis(50);
-    while !is_so().await? {
+    loop {
+        if let Some(answer) = ask().await? {
+            return Ok(answer);
+        }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(1));
     }
-    Ok(())
 }
 
 /// What building a request of the SDK came to: only a member that is missing can be wrong.

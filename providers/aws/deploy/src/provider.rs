@@ -38,6 +38,8 @@ pub(crate) struct Memory {
     pub(crate) run: String,
     /// The revisions that the plan was made of, by function.
     revisions: Mutex<HashMap<String, String>>,
+    /// Whether the first function still bears this run's mark when traffic is about to move.
+    pub(crate) held: tokio::sync::Mutex<Option<bool>>,
     /// Who rewrites a bucket's notifications: one at a time.
     pub(crate) notifications: tokio::sync::Mutex<()>,
 }
@@ -47,14 +49,20 @@ impl Memory {
         use std::hash::{BuildHasher, RandomState};
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let run = format!("{:016x}", RandomState::new().hash_one(now));
-        Self { run, revisions: Mutex::default(), notifications: tokio::sync::Mutex::default() }
+        Self {
+            run,
+            revisions: Mutex::default(),
+            held: tokio::sync::Mutex::default(),
+            notifications: tokio::sync::Mutex::default(),
+        }
     }
 
     pub(crate) fn revision(&self, function: &str) -> Option<String> {
         self.revisions.lock().unwrap_or_else(PoisonError::into_inner).get(function).cloned()
     }
 
-    fn observed(&self, names: &Names, observed: &Observed) {
+    async fn observed(&self, names: &Names, observed: &Observed) {
+        *self.held.lock().await = None;
         let mut all = self.revisions.lock().unwrap_or_else(PoisonError::into_inner);
         all.clear();
         for resource in &observed.resources {
@@ -149,7 +157,7 @@ impl Provider for Aws {
     async fn observe(&self, desired: &Desired) -> Result<Observed> {
         let (session, names) = self.deployment(desired).await?;
         let observed = crate::observe::observe(session, &names, desired).await?;
-        self.memory.observed(&names, &observed);
+        self.memory.observed(&names, &observed).await;
         Ok(observed)
     }
 

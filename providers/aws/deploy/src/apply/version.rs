@@ -25,7 +25,7 @@ pub(super) async fn publish(work: &Work<'_>) -> Result<()> {
         ready(&work.session.read, &function, None).await?;
         made = one(work, &function, &label).await?;
     }
-    ready(&work.session.read, &function, Some(&made.0)).await
+    ready(&work.session.read, &function, Some(&made.0)).await.map(drop)
 }
 
 async fn one(work: &Work<'_>, function: &str, label: &Label) -> Result<(String, Option<String>)> {
@@ -62,6 +62,7 @@ pub(crate) async fn published(session: &Session, function: &str) -> Result<Vec<P
 
 /// Makes the alias, or lets it go to another version.
 pub(super) async fn alias(work: &Work<'_>) -> Result<()> {
+    super::function::holds(work).await?;
     let function = work.function();
     let number = number(work)?;
     let versions = published(work.session, &function).await?;
@@ -126,7 +127,7 @@ pub(super) async fn warm(work: &Work<'_>) -> Result<()> {
                 let reason = asked.status_reason().unwrap_or("no reason was given");
                 Err(Error::new(ErrorKind::Config, format!("{function} is not kept warm: {reason}")))
             }
-            status => Ok(status == Some(&lambda::ProvisionedConcurrencyStatusEnum::Ready)),
+            status => Ok((status == Some(&lambda::ProvisionedConcurrencyStatusEnum::Ready)).then_some(())),
         }
     })
     .await
