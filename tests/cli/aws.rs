@@ -1,6 +1,11 @@
 //! `examples/orders` on AWS, as ministack plays it: it runs the real binary, and takes any role. Alias weights it does
 //! not follow: shares are judged by what boto3 reads back.
 
+mod app;
+mod lifecycle;
+mod metrics;
+mod triggers;
+
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
@@ -15,12 +20,19 @@ import boto3, json, sys
 given = json.load(sys.stdin)
 def client(name):
     return boto3.client(name, endpoint_url=given["endpoint"], region_name="eu-west-1", aws_access_key_id="test", aws_secret_access_key="test")
-services = ["dynamodb", "iam", "lambda", "logs", "resourcegroupstaggingapi", "s3", "scheduler", "sns", "sqs"]
+services = ["cloudwatch", "dynamodb", "iam", "lambda", "logs", "resourcegroupstaggingapi", "s3", "scheduler", "sns", "sqs"]
 # `lambda` is a word of the language.
 names = {"lambda": "lambda_"}
-clients = {names.get(s, s): client(s) for s in services if names.get(s, s) + "." in given["ask"]}
+clients = {names.get(s, s): client(s) for s in services if names.get(s, s) + "." in given["ask"] or s == "lambda"}
 # Dictionaries come in any order.
 clients["show"] = lambda value: json.dumps(value, sort_keys=True, default=str)
+def statements(function, qualifier):
+    try:
+        return json.loads(clients["lambda_"].get_policy(FunctionName=function, Qualifier=qualifier)["Policy"])["Statement"]
+    except clients["lambda_"].exceptions.ResourceNotFoundException:
+        return []
+# Who may call a function; a policy without a statement is not there.
+clients["statements"] = statements
 print(json.dumps(eval(given["ask"], clients), default=str))
 "#;
 
