@@ -23,6 +23,7 @@ mod project;
 mod queue;
 mod rollback;
 mod schema;
+mod several;
 mod status;
 mod traffic;
 mod versions;

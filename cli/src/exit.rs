@@ -10,6 +10,8 @@ pub(crate) const USAGE: u8 = 2;
 pub(crate) const CHANGES: u8 = 3;
 /// Credentials are missing, or may not do it.
 pub(crate) const CREDENTIALS: u8 = 4;
+/// Some providers came to a good end, others not.
+pub(crate) const PARTIAL: u8 = 5;
 /// A signal ended it before it was done.
 pub(crate) const INTERRUPTED: u8 = 130;
 

@@ -37,6 +37,8 @@ pub(crate) struct Done {
     pub silent: bool,
     /// For people, after the text.
     pub after: String,
+    /// Of several providers, those that came to no good end.
+    pub failures: Vec<(&'static str, Error)>,
 }
 
 impl Done {
@@ -49,8 +51,66 @@ impl Done {
             code: 0,
             silent: false,
             after: String::new(),
+            failures: Vec::new(),
         }
     }
+}
+
+/// A failure as scripts read it.
+struct Failure {
+    message: String,
+    code: String,
+    provider: Option<String>,
+    resource: Option<String>,
+    hint: Option<String>,
+}
+
+impl Failure {
+    /// The provider is the one that the error names, else `asked`.
+    fn of(mut error: Error, asked: Option<&str>) -> Self {
+        let hint = error.take("hint");
+        let provider = error.take("provider").or_else(|| asked.map(str::to_owned));
+        Self {
+            code: error.fact("code").unwrap_or_else(|| error.kind().name()).to_owned(),
+            resource: error.fact("step").map(str::to_owned),
+            message: error.to_string(),
+            provider,
+            hint,
+        }
+    }
+
+    fn data(&self) -> Value {
+        let Self { code, provider, resource, hint, .. } = self;
+        json!({ "code": code, "provider": provider, "resource": resource, "hint": hint })
+    }
+}
+
+/// Adds the failures of some of several providers to what the others came to.
+fn add(data: &mut Value, failures: &[Failure]) {
+    let (Some(first), Some(data)) = (failures.first(), data.as_object_mut()) else { return };
+    let whole = match failures {
+        [only] => only.data(),
+        _ => {
+            let same = failures.iter().all(|failure| failure.code == first.code);
+            let code = if same { &first.code } else { "Several" };
+            json!({ "code": code, "provider": null, "resource": null, "hint": null })
+        }
+    };
+    data.extend(whole.as_object().cloned().unwrap_or_default());
+    let each = failures.iter().map(|failure| {
+        let mut each = failure.data();
+        each["message"] = json!(failure.message);
+        each
+    });
+    data.insert("failures".to_owned(), each.collect());
+}
+
+/// What failed, then what did not.
+fn message(failures: &[Failure], fine: &str) -> String {
+    let failed = failures
+        .iter()
+        .map(|failure| format!("{} failed: {}", failure.provider.as_deref().unwrap_or("-"), failure.message));
+    failed.chain((!fine.is_empty()).then(|| fine.to_owned())).collect::<Vec<_>>().join("; ")
 }
 
 /// Knows how to print.
@@ -82,44 +142,52 @@ impl Printer {
     }
 
     /// Prints a result.
-    pub(crate) fn done(&self, done: Done) -> ExitCode {
+    pub(crate) fn done(&self, mut done: Done) -> ExitCode {
         if done.silent {
             return ExitCode::from(done.code);
         }
+        let failures: Vec<_> =
+            done.failures.drain(..).map(|(name, error)| Failure::of(error, Some(name))).collect();
         if self.json {
-            object(done.code == 0 || done.code == exit::CHANGES, &done.message, &done.data);
+            let success = failures.is_empty() && (done.code == 0 || done.code == exit::CHANGES);
+            add(&mut done.data, &failures);
+            object(success, &message(&failures, &done.message), &done.data);
         } else {
             out(&done.text);
         }
         if !done.after.is_empty() {
             self.note(&done.after);
         }
+        if !self.json {
+            for failure in &failures {
+                self.tell(failure, &format!("{}: ", failure.provider.as_deref().unwrap_or("-")));
+            }
+        }
         ExitCode::from(done.code)
     }
 
     /// Prints an error, what to do about it on a line of its own.
-    pub(crate) fn failed(&self, mut error: Error, args: &Args) -> ExitCode {
+    pub(crate) fn failed(&self, error: Error, args: &Args) -> ExitCode {
         let code = exit::code(&error);
-        let hint = error.take("hint");
+        let asked = match args.global.provider.as_slice() {
+            [one] => Some(one.as_str()),
+            _ => None,
+        };
+        let failure = Failure::of(error, asked);
         if self.json {
-            let provider = match args.global.provider.as_slice() {
-                [one] => Some(one),
-                _ => None,
-            };
-            let data = json!({
-                "code": error.fact("code").unwrap_or_else(|| error.kind().name()),
-                "provider": provider,
-                "resource": error.fact("step"),
-                "hint": hint,
-            });
-            object(false, &error.to_string(), &data);
+            object(false, &failure.message, &failure.data());
         } else {
-            err(&format!("{} {error}\n", self.paint("31;1", "error:")));
-            if let Some(hint) = hint {
-                err(&format!("{} {hint}\n", self.paint("36", "hint:")));
-            }
+            self.tell(&failure, "");
         }
         ExitCode::from(code)
+    }
+
+    /// A failure, for people; `whose` comes before what is said.
+    fn tell(&self, failure: &Failure, whose: &str) {
+        err(&format!("{} {whose}{}\n", self.paint("31;1", "error:"), failure.message));
+        if let Some(hint) = &failure.hint {
+            err(&format!("{} {hint}\n", self.paint("36", "hint:")));
+        }
     }
 
     /// A line about what is going on.
@@ -223,6 +291,10 @@ pub(crate) fn out(bytes: &[u8]) -> bool {
     stdout.write_all(bytes).and_then(|()| stdout.flush()).is_ok()
 }
 
+/// Writes whole lines to stderr, above those of a display where there is one.
 fn err(text: &str) {
+    if crate::progress::above(text) {
+        return;
+    }
     drop(std::io::stderr().lock().write_all(text.as_bytes()));
 }

@@ -16,6 +16,16 @@ const REPAINT: Duration = Duration::from_millis(100);
 /// Away with the running lines: up so many, and everything below.
 const CLEAR: &str = "\u{1b}[J";
 
+/// The display of this process, while there is one: a terminal has one writer.
+static SHOWN: Mutex<Option<Arc<Mutex<Lines>>>> = Mutex::new(None);
+
+/// Writes whole lines above those of the steps that run; false when no display is there.
+pub(crate) fn above(text: &str) -> bool {
+    let Some(lines) = lock(&SHOWN).clone() else { return false };
+    lock(&lines).paint(text);
+    true
+}
+
 /// The lines, and who repaints them.
 pub(crate) struct Live {
     lines: Arc<Mutex<Lines>>,
@@ -50,7 +60,7 @@ impl Lines {
     }
 }
 
-fn lock(lines: &Mutex<Lines>) -> MutexGuard<'_, Lines> {
+fn lock<T>(lines: &Mutex<T>) -> MutexGuard<'_, T> {
     lines.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -70,6 +80,7 @@ impl Live {
                 }
             }
         });
+        *lock(&SHOWN) = Some(Arc::clone(&lines));
         Self { lines, over, painter: Some(painter), printer }
     }
 
@@ -113,6 +124,8 @@ impl Drop for Live {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
         drop(self.painter.take().map(JoinHandle::join));
+        // First nobody else writes here any more.
+        lock(&SHOWN).take_if(|shown| Arc::ptr_eq(shown, &self.lines));
         let mut lines = lock(&self.lines);
         lines.running.clear();
         lines.paint("");
@@ -120,50 +133,4 @@ impl Drop for Live {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::args::Args;
-    use clap::Parser;
-    use xcloud_deploy::Action;
-
-    #[derive(Clone, Default)]
-    struct Screen(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Screen {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn what_runs_is_repainted_and_what_ended_stays() {
-        let args = Args::try_parse_from(["xcloud", "--color", "never", "deploy"]).unwrap();
-        let screen = Screen::default();
-        let live = Live::new(Printer::new(&args), Box::new(screen.clone()));
-        let change = |name: &str| Change {
-            action: Action::Create,
-            resource: name.to_owned(),
-            reason: String::new(),
-            fields: Vec::new(),
-            after: Vec::new(),
-        };
-        live.step(&change("queue/a"), State::Running, Duration::ZERO);
-        live.step(&change("role/b"), State::Running, Duration::ZERO);
-        std::thread::sleep(REPAINT * 3);
-        live.step(&change("queue/a"), State::Done, Duration::from_millis(320));
-        live.step(&change("role/b"), State::Failed(&xcloud_core::Error::conflict("taken")), Duration::ZERO);
-        live.step(&change("url/c"), State::Skipped, Duration::ZERO);
-        drop(live);
-        let text = String::from_utf8(screen.0.lock().unwrap().clone()).unwrap();
-        assert!(text.matches("running queue/a (0.").count() >= 3, "repainted: {text:?}");
-        let last = text.rsplit(CLEAR).next().unwrap();
-        assert!(!last.contains("running"), "nothing runs at the end: {last:?}");
-        for line in ["done queue/a (0.32 s)\n", "failed role/b", "skipped url/c"] {
-            assert_eq!(text.matches(line).count(), 1, "{line} in {text:?}");
-        }
-    }
-}
+mod tests;

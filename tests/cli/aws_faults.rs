@@ -19,7 +19,7 @@ const SEED: u64 = 7;
 
 /// Everything of the stage, without what differs each time: ids, revisions, times, Lambda's own version numbers (an
 /// interrupted publish may have used one up), and the word that a run marks its guarded write with.
-const STATE: &str = r#"
+pub(crate) const STATE: &str = r#"
 [sorted(show([f["FunctionName"], f["CodeSha256"], f["MemorySize"], f["Timeout"], f["Role"], f["Environment"]["Variables"]]) for f in lambda_.list_functions()["Functions"]),
   sorted(show([f["FunctionName"], {k: v[k] for k in ("CodeSha256", "MemorySize", "Timeout", "Environment")}, v["Description"].split(" ")[:2],
     lambda_.get_alias(FunctionName=f["FunctionName"], Name="live").get("RoutingConfig")])

@@ -2,7 +2,9 @@
 //! and what it says to wrong input.
 
 mod aws;
+mod aws_burst;
 mod aws_faults;
+mod aws_several;
 mod check;
 mod deploy;
 mod dev;

@@ -5,6 +5,8 @@ use xcloud_core::Result;
 use xcloud_deploy::{package, provider::Built};
 
 use super::Project;
+use super::project::App;
+use super::several::Each;
 use crate::args::Args;
 use crate::config::Budget;
 use crate::exit;
@@ -15,28 +17,30 @@ use crate::registry::CLOUDS;
 pub(super) async fn run(project: &Project, args: &Args, printer: &Printer) -> Result<Done> {
     let providers = project.providers(args, &CLOUDS)?;
     let app = project.build(printer).await?;
-    let mut artifacts = Vec::new();
-    let mut text = String::new();
-    for provider in providers {
-        let (artifact, path) = project.package(provider, &app)?;
-        let built = Built {
-            provider: provider.to_owned(),
-            path,
-            sha256: package::sha256(&artifact.bytes),
-            bytes: artifact.bytes.len() as u64,
-            entry: artifact.entry.to_owned(),
-            binary_sha256: artifact.binary.sha256.clone(),
-            binary_bytes: artifact.binary.bytes.len() as u64,
-            arch: artifact.binary.arch,
-        };
-        text += &format!(
-            "{provider}\t{}\t{} bytes\tsha256 {}\n",
-            built.path.display(),
-            built.bytes,
-            built.sha256
-        );
-        artifacts.push(built);
-    }
+    let each = Each::of(providers).then(async |name, ()| package(project, name, &app)).await;
+    each.finish(|built| done(built.into_iter().map(|(_, built)| built).collect(), project, &app, printer))
+}
+
+fn package(project: &Project, provider: &str, app: &App) -> Result<Built> {
+    let (artifact, path) = project.package(provider, app)?;
+    Ok(Built {
+        provider: provider.to_owned(),
+        path,
+        sha256: package::sha256(&artifact.bytes),
+        bytes: artifact.bytes.len() as u64,
+        entry: artifact.entry.to_owned(),
+        binary_sha256: artifact.binary.sha256.clone(),
+        binary_bytes: artifact.binary.bytes.len() as u64,
+        arch: artifact.binary.arch,
+    })
+}
+
+fn done(artifacts: Vec<Built>, project: &Project, app: &App, printer: &Printer) -> Done {
+    let line = |built: &Built| {
+        let Built { provider, path, bytes, sha256, .. } = built;
+        format!("{provider}\t{}\t{bytes} bytes\tsha256 {sha256}\n", path.display())
+    };
+    let text: String = artifacts.iter().map(line).collect();
     let message = format!("{} packages around one binary", artifacts.len());
     let over = over_budget(app.binary.bytes.len() as u64, &project.manifest.budget);
     if let Some(over) = &over {
@@ -46,7 +50,7 @@ pub(super) async fn run(project: &Project, args: &Args, printer: &Printer) -> Re
     if over.is_some() {
         done.code = exit::BUDGET;
     }
-    Ok(done)
+    done
 }
 
 /// What `[budget]` says against the binary. The packages are there all the same: one wants to look into them.

@@ -6,6 +6,7 @@ use serde_json::json;
 use xcloud_core::{Error, ErrorKind, Result};
 use xcloud_deploy::Desired;
 
+use super::several::{Each, interruptible};
 use super::{Project, plan};
 use crate::args::{self, Args};
 use crate::printer::{Done, Printer};
@@ -17,18 +18,29 @@ pub(super) async fn run(
     options: &args::Destroy,
     printer: &Printer,
 ) -> Result<Done> {
-    let provider = project.provider(args)?;
     let desired = Desired { delete_data: options.delete_data, ..Desired::nothing(project.stage.clone()) };
-    let observed = provider.observe(&desired).await?;
-    let plan = provider.plan(&desired, &observed);
-    printer.note(printer.plan(&plan).trim_end());
-    if !plan.is_empty() {
+    let each = Each::open(project, args)?;
+    let several = each.are_several();
+    let planned = each.then(async |_, provider| {
+        let observed = interruptible(provider.observe(&desired)).await?;
+        let plan = provider.plan(&desired, &observed);
+        printer.note(printer.plan(&plan).trim_end());
+        Ok((provider, plan))
+    });
+    let planned = planned.await;
+    // Asked once, when all is shown that will go.
+    if planned.values().any(|(_, plan)| !plan.is_empty()) {
         confirm(project, args)?;
     }
-    super::apply(&*provider, &plan, &desired, printer).await?;
-    let message = format!("{}: {}", project.resource("*"), plan::sentence(&plan));
-    printer.note(&message);
-    Ok(Done::new(message, json!({ "plans": [plan::data(&plan)] }), ""))
+    let gone = planned.then(async |_, (provider, plan)| {
+        super::apply(&*provider, &plan, &desired, printer).await?;
+        Ok(plan)
+    });
+    gone.await.finish(|plans| {
+        let message = format!("{}: {}", project.resource("*"), plan::sentences(&plans, several));
+        let plans: Vec<_> = plans.iter().map(|(_, plan)| plan::data(plan)).collect();
+        Done { after: message.clone(), ..Done::new(message, json!({ "plans": plans }), "") }
+    })
 }
 
 fn confirm(project: &Project, args: &Args) -> Result<()> {

@@ -5,6 +5,8 @@ use xcloud_core::{Error, ErrorKind, Result};
 use xcloud_deploy::{Action, Desired, Finding, Level, Observed, Plan};
 
 use super::Project;
+use super::project::App;
+use super::several::{Each, interruptible};
 use crate::args::{self, Args};
 use crate::exit;
 use crate::printer::{Done, Printer};
@@ -17,23 +19,46 @@ pub(super) async fn run(
     options: &args::Plan,
     printer: &Printer,
 ) -> Result<Done> {
-    let provider = project.provider(args)?;
     let wishes = Wishes { delete_data: options.delete_data, no_traffic: false };
-    let (desired, _, plan) = make(project, &*provider, (&options.from, wishes), printer).await?;
     if options.policy {
-        let policy = provider.policy(&desired, &plan).ok_or_else(|| {
-            let message = format!("{} has no rights to give: --policy is for clouds", provider.id());
-            Error::new(ErrorKind::Config, message)
-        })?;
-        let text = format!("{policy:#}\n");
-        return Ok(Done::new("the rights that this plan needs", json!({ "policy": policy }), text));
+        return policy(project, args, (&options.from, wishes), printer).await;
     }
-    let mut done = Done::new(sentence(&plan), json!({ "plans": [data(&plan)] }), printer.plan(&plan));
-    done.text.extend_from_slice(format!("{}\n", sentence(&plan)).as_bytes());
-    if options.exit_code && !plan.is_empty() {
-        done.code = exit::CHANGES;
-    }
-    Ok(done)
+    let each = Each::open(project, args)?;
+    let several = each.are_several();
+    let app = project.app(&options.from, printer).await?;
+    let each = each.then(async |_, provider| {
+        make(project, &*provider, (&app, wishes), printer).await.map(|(.., plan)| plan)
+    });
+    each.await.finish(|plans| {
+        let text: String = plans.iter().map(|(_, plan)| printer.plan(plan)).collect();
+        let message = sentences(&plans, several);
+        let text = format!("{text}{}\n", message.replace("; ", "\n"));
+        let changes = plans.iter().any(|(_, plan)| !plan.is_empty());
+        let plans: Vec<_> = plans.iter().map(|(_, plan)| data(plan)).collect();
+        let mut done = Done::new(message, json!({ "plans": plans }), text);
+        if options.exit_code && changes {
+            done.code = exit::CHANGES;
+        }
+        done
+    })
+}
+
+/// A document for one provider's own tools.
+async fn policy(
+    project: &Project,
+    args: &Args,
+    (from, wishes): (&args::From, Wishes),
+    printer: &Printer,
+) -> Result<Done> {
+    let provider = project.provider(args)?;
+    let app = project.app(from, printer).await?;
+    let (desired, _, plan) = make(project, &*provider, (&app, wishes), printer).await?;
+    let policy = provider.policy(&desired, &plan).ok_or_else(|| {
+        let message = format!("{} has no rights to give: --policy is for clouds", provider.id());
+        Error::new(ErrorKind::Config, message)
+    })?;
+    let text = format!("{policy:#}\n");
+    Ok(Done::new("the rights that this plan needs", json!({ "policy": policy }), text))
 }
 
 /// What is asked for beside the app itself.
@@ -45,28 +70,27 @@ pub(super) struct Wishes {
     pub no_traffic: bool,
 }
 
-/// Builds (or takes what was built), packages, observes and compares.
+/// Packages, observes and compares.
 pub(super) async fn make(
     project: &Project,
     provider: &dyn Deployable,
-    (from, wishes): (&args::From, Wishes),
+    (app, wishes): (&App, Wishes),
     printer: &Printer,
 ) -> Result<(Desired, Observed, Plan)> {
-    let app = project.app(from, printer).await?;
-    let secrets = project.secrets(&app)?;
+    let secrets = project.secrets(app)?;
     refuse(&provider.check(&project.stage, &app.extras.complete(&app.spec)), printer)?;
-    let (artifact, _) = project.package(provider.id(), &app)?;
+    let (artifact, _) = project.package(provider.id(), app)?;
     let native = app.extras.native(provider.id());
-    let existing = app.extras.existing;
+    let existing = app.extras.existing.clone();
     let desired = Desired {
         delete_data: wishes.delete_data,
         no_traffic: wishes.no_traffic,
         secrets,
         native,
         existing,
-        ..Desired::new(project.stage.clone(), app.spec, Some(artifact))
+        ..Desired::new(project.stage.clone(), app.spec.clone(), Some(artifact))
     };
-    let observed = provider.observe(&desired).await?;
+    let observed = interruptible(provider.observe(&desired)).await?;
     let plan = provider.plan(&desired, &observed);
     Ok((desired, observed, plan))
 }
@@ -90,6 +114,16 @@ pub(super) fn sentence(plan: &Plan) -> String {
         kept => format!(", {kept} kept"),
     };
     format!("{create} to create, {update} to update, {delete} to delete, {same} unchanged{kept}")
+}
+
+/// A sentence for each plan; of several with whose it is.
+pub(super) fn sentences(plans: &[(&'static str, Plan)], several: bool) -> String {
+    let each = plans.iter().map(
+        |(name, plan)| {
+            if several { format!("{name}: {}", sentence(plan)) } else { sentence(plan) }
+        },
+    );
+    each.collect::<Vec<_>>().join("; ")
 }
 
 /// The plan as scripts read it.

@@ -5,14 +5,28 @@ use xcloud_core::Result;
 use xcloud_deploy::Version;
 
 use super::Project;
+use super::several::Each;
 use crate::args::Args;
 use crate::printer::Done;
 
 /// The versions that are kept, the oldest first.
 pub(super) async fn run(project: &Project, args: &Args) -> Result<Done> {
-    let versions = project.provider(args)?.versions(&project.stage).await?;
-    let text = text(&versions);
-    Ok(Done::new(format!("{} versions", versions.len()), json!({ "versions": versions }), text))
+    let each = Each::open(project, args)?;
+    let several = each.are_several();
+    let each = each.then(async |_, provider| provider.versions(&project.stage).await);
+    each.await.finish(|of| {
+        let text: String = of.iter().map(|(name, versions)| whose(name, &text(versions), several)).collect();
+        let versions: Vec<_> = of.into_iter().flat_map(|(_, versions)| versions).collect();
+        Done::new(format!("{} versions", versions.len()), json!({ "versions": versions }), text)
+    })
+}
+
+/// Lines that say whose they are, where there are several.
+fn whose(name: &str, lines: &str, several: bool) -> String {
+    if !several {
+        return lines.to_owned();
+    }
+    lines.lines().map(|line| format!("{name}\t{line}\n")).collect()
 }
 
 /// A line for each version.

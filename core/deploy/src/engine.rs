@@ -114,14 +114,37 @@ impl Run<'_> {
     async fn step(&self, change: &Change) -> Result<()> {
         let started = Instant::now();
         let tell = |state: State<'_>| self.progress.step(change, state, started.elapsed());
+        let limit = self.end.min(started + self.options.step);
+        self.tried(started, limit, &tell, |attempt| async move {
+            self.provider.apply(&Step { change, desired: self.desired, attempt }).await
+        })
+        .await
+    }
+
+    async fn publish(&self) -> Result<()> {
+        let started = Instant::now();
+        let tell = |state: State<'_>| self.progress.publish(state, started.elapsed());
+        self.tried(started, self.end, &tell, |_| self.provider.publish(self.desired)).await
+    }
+
+    /// Tries until it is done, fails for good or has no time left, and tells of it. The tries count from 1.
+    async fn tried<F, Fut>(
+        &self,
+        started: Instant,
+        limit: Instant,
+        tell: &(impl Fn(State<'_>) + Sync),
+        mut once: F,
+    ) -> Result<()>
+    where
+        F: FnMut(u32) -> Fut,
+        Fut: Future<Output = Result<()>>,
+    {
         tell(State::Running);
         let mut backoff = Backoff::new(started);
-        let limit = self.end.min(started + self.options.step);
         let mut attempt = 0;
         let result = loop {
             attempt += 1;
-            let step = Step { change, desired: self.desired, attempt };
-            let error = match timeout_at(limit, self.provider.apply(&step)).await {
+            let error = match timeout_at(limit, once(attempt)).await {
                 Ok(Ok(())) => break Ok(()),
                 Ok(Err(error)) => error,
                 Err(_) => break Err(self.late(started)),
@@ -139,16 +162,6 @@ impl Run<'_> {
             Ok(()) => tell(State::Done),
             Err(error) => tell(State::Failed(error)),
         }
-        result
-    }
-
-    async fn publish(&self) -> Result<()> {
-        let started = Instant::now();
-        let tell = |state: State<'_>| self.progress.publish(state, started.elapsed());
-        tell(State::Running);
-        let publish = timeout_at(self.end, self.provider.publish(self.desired));
-        let result = publish.await.unwrap_or_else(|_| Err(self.late(started)));
-        tell(result.as_ref().map_or_else(State::Failed, |()| State::Done));
         result
     }
 

@@ -230,11 +230,15 @@ pub trait Provider: Send + Sync {
     /// What the provider answered.
     async fn apply(&self, step: &Step<'_>) -> Result<()>;
 
-    /// Puts what the steps have prepared into service, after all of them. Nothing serves half-configured.
+    /// Puts what the steps have prepared into service, after all of them. Nothing serves half-configured. Nothing to do
+    /// where steps of the plan do that.
     ///
     /// # Errors
     /// What the provider answered.
-    async fn publish(&self, desired: &Desired) -> Result<()>;
+    async fn publish(&self, desired: &Desired) -> Result<()> {
+        let _ = desired;
+        Ok(())
+    }
 
     /// How long it is worth to try a step again that failed with this error: throttling, something that is only
     /// eventually there. `None` when it fails for good.

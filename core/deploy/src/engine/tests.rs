@@ -69,6 +69,12 @@ impl Provider for Scripted {
         Ok(())
     }
     async fn publish(&self, _: &Desired) -> Result<()> {
+        if let Some((times, _)) = self.fails.lock().unwrap().get_mut("publish")
+            && *times > 0
+        {
+            *times -= 1;
+            return Err(Error::unavailable("busy"));
+        }
         self.log.lock().unwrap().push("publish".to_owned());
         Ok(())
     }
@@ -198,6 +204,14 @@ async fn what_passes_is_tried_again_and_told() {
     result.unwrap();
     assert_eq!(heard.iter().filter(|line| *line == "warning function").count(), 3);
     assert_eq!(provider.log().len(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_publish_that_fails_in_a_way_that_passes_is_tried_again() {
+    let provider = Scripted::failing("publish", 2, true);
+    let (result, _) = run(&provider, &plan(&[("a", &[])]), &Options::default()).await;
+    result.unwrap();
+    assert_eq!(provider.log(), ["a", "publish"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,7 +13,7 @@ use xcloud_core::spec::FunctionSpec;
 use xcloud_core::{Error, ErrorKind, Result};
 use xcloud_deploy::{Action, Change, Desired, Step};
 
-pub(crate) use self::version::{move_alias, prune};
+pub(crate) use self::version::move_alias;
 use crate::client::Session;
 use crate::names::{Names, PROJECT_TAG, STAGE_TAG};
 use crate::provider::Memory;
@@ -59,6 +59,7 @@ pub(crate) async fn apply(session: &Session, names: &Names, memory: &Memory, ste
         ("log-group", true) => role::delete_log_group(&work).await,
         ("function", false) => function::function(&work).await,
         ("function", true) => function::delete(&work).await,
+        ("version", true) => version::delete(&work).await,
         ("version", false) => version::publish(&work).await,
         ("alias", false) => version::alias(&work).await,
         ("warm", false) => version::warm(&work).await,
@@ -131,18 +132,20 @@ pub(crate) fn busy(error: Error) -> Error {
     Error::conflict(message).with("hint", "wait until it has ended, then run this again")
 }
 
-/// Asks again and again until it is so, slower each time; the step's own deadline ends it.
-pub(crate) async fn until<F, Fut>(mut is_so: F) -> Result<()>
+/// Asks again and again until there is an answer, slower each time; the step's own deadline ends it.
+pub(crate) async fn until<T, F, Fut>(mut ask: F) -> Result<T>
 where
     F: FnMut() -> Fut,
-    Fut: Future<Output = Result<bool>>,
+    Fut: Future<Output = Result<Option<T>>>,
 {
     let mut pause = Duration::from_millis(50);
-    while !is_so().await? {
+    loop {
+        if let Some(answer) = ask().await? {
+            return Ok(answer);
+        }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(1));
     }
-    Ok(())
 }
 
 /// What building a request of the SDK came to: only a member that is missing can be wrong.

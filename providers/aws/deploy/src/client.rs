@@ -172,6 +172,41 @@ impl Clients {
     }
 }
 
+/// The SDK's configuration from AWS's own environment and files.
+async fn load(config: &Config) -> SdkConfig {
+    let http = aws_smithy_http_client::Builder::new()
+        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
+        .build_https();
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(5))
+        .operation_attempt_timeout(Duration::from_secs(120))
+        .build();
+    let mut loader =
+        aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(timeouts);
+    if let Some(region) = &config.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    if let Some(profile) = &config.profile {
+        loader = loader.profile_name(profile);
+    }
+    if let Some(endpoint) = &config.endpoint {
+        loader = loader.endpoint_url(endpoint);
+    }
+    loader.load().await
+}
+
+/// A program's own, where the file does not say otherwise.
+fn configured(config: &Config, sdk: &SdkConfig) -> SdkConfig {
+    let mut builder = sdk.to_builder();
+    if let Some(region) = &config.region {
+        builder = builder.region(Region::new(region.clone()));
+    }
+    if let Some(endpoint) = &config.endpoint {
+        builder = builder.endpoint_url(endpoint);
+    }
+    builder.build()
+}
+
 /// A session: both sets of clients, and who and where they are.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -183,30 +218,16 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Reads AWS's own environment and files. Sends nothing unless a profile asks for that.
+    /// With the SDK's configuration that a program has already, else AWS's own environment and files. Sends nothing unless
+    /// a profile asks for that.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] without a region.
-    pub(crate) async fn open(config: &Config, calls: &Arc<Calls>) -> Result<Self> {
-        let http = aws_smithy_http_client::Builder::new()
-            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
-            .build_https();
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(Duration::from_secs(5))
-            .operation_attempt_timeout(Duration::from_secs(120))
-            .build();
-        let mut loader =
-            aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(timeouts);
-        if let Some(region) = &config.region {
-            loader = loader.region(Region::new(region.clone()));
-        }
-        if let Some(profile) = &config.profile {
-            loader = loader.profile_name(profile);
-        }
-        if let Some(endpoint) = &config.endpoint {
-            loader = loader.endpoint_url(endpoint);
-        }
-        let sdk = loader.load().await;
+    pub(crate) async fn open(config: &Config, sdk: Option<&SdkConfig>, calls: &Arc<Calls>) -> Result<Self> {
+        let sdk = match sdk {
+            Some(sdk) => configured(config, sdk),
+            None => load(config).await,
+        };
         let Some(region) = sdk.region().map(ToString::to_string) else {
             let message = "no AWS region: set `region` in [providers.aws], or AWS_REGION, or the profile's";
             return Err(Error::new(ErrorKind::Config, message));

@@ -17,5 +17,7 @@ mod provider;
 mod role;
 mod wanted;
 
+pub use aws_config;
+
 pub use self::config::Config;
 pub use self::provider::Aws;

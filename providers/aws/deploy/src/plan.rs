@@ -3,6 +3,8 @@
 //! Versions are published and traffic moves last: a version comes after its function, and an alias that is there comes
 //! after everything else. An alias that is not there yet comes before what calls it: nothing calls it until then.
 
+pub(crate) mod prune;
+
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -46,8 +48,8 @@ fn read(resource: &Resource) -> Option<(&str, Published)> {
     Some((function, Published { number: number.parse().ok()?, label }))
 }
 
-/// Compares.
-pub(crate) fn plan(desired: &Desired, observed: &Observed, names: &Names) -> Plan {
+/// Compares. Of each function's published versions the newest `keep` stay, and those that have traffic.
+pub(crate) fn plan(desired: &Desired, observed: &Observed, names: &Names, keep: usize) -> Plan {
     let versions = published(observed);
     let number = number(desired, names, &versions);
     let mut there: Vec<Resource> =
@@ -58,9 +60,13 @@ pub(crate) fn plan(desired: &Desired, observed: &Observed, names: &Names) -> Pla
         complete(resource, now, desired);
     }
     for function in &desired.spec.functions {
-        resolve(&function.name, &mut wanted, &mut there, &versions, (desired, number));
+        let target = resolve(&function.name, &mut wanted, &mut there, &versions, (desired, number));
+        let all = versions.get(function.name.as_str()).map(Vec::as_slice).unwrap_or_default();
+        let old = prune::old(&function.name, &target, all, (&there, &wanted), keep);
+        there.extend(old);
     }
     let mut plan = diff("aws", &wanted, &there, desired.delete_data);
+    prune::reasons(&mut plan, keep);
     order(&mut plan);
     guard(&mut plan, desired, &there, number);
     plan
@@ -156,7 +162,7 @@ fn resolve(
     there: &mut Vec<Resource>,
     versions: &Versions<'_>,
     (desired, number): (&Desired, u64),
-) {
+) -> Target {
     let versions = versions.get(name).map(Vec::as_slice).unwrap_or_default();
     let fields = wanted.iter().find(|r| r.id == id("version", name)).map(|r| r.fields.clone());
     let target = Target::of(name, &fields.unwrap_or_default(), there, versions, (desired, number));
@@ -179,6 +185,7 @@ fn resolve(
     if target.number.is_some() {
         there.push(Resource { id: id("version", name), fields: version, data: false, needs: Vec::new() });
     }
+    target
 }
 
 /// An alias that is there moves after everything else; until it does, what calls it needs not wait for it.
@@ -206,23 +213,45 @@ fn order(plan: &mut Plan) {
 
 /// Lets the plan begin with a write that only one of two deployments can make: the first function's.
 fn guard(plan: &mut Plan, desired: &Desired, there: &[Resource], number: u64) {
-    let Some(first) = desired.spec.functions.first().map(|f| id("function", &f.name)) else { return };
+    let Some(name) = desired.spec.functions.first().map(|f| f.name.as_str()) else { return };
+    let first = id("function", name);
     if plan.is_empty() {
         return;
     }
     let before = there.iter().find(|r| r.id == first).and_then(|r| r.fields.get("deployment")).cloned();
-    if let Some(change) = plan.changes.iter_mut().find(|c| c.resource == first) {
-        let field = FieldChange {
-            path: "deployment".to_owned(),
-            before: before.unwrap_or_default(),
-            after: format!("v{number}").into(),
-        };
-        if change.action == Action::Unchanged {
-            change.action = Action::Update;
-            change.reason = "keeps other deployments out".to_owned();
-        }
-        change.fields.push(field);
-        plan.guard = Some(first);
+    let Some(at) = plan.changes.iter().position(|c| c.resource == first) else { return };
+    let needed: Vec<String> =
+        plan.changes.iter().filter(|c| is_needed(c)).map(|c| c.resource.clone()).collect();
+    let change = &mut plan.changes[at];
+    if change.action == Action::Unchanged {
+        change.action = Action::Update;
+        change.reason = "keeps other deployments out".to_owned();
+    }
+    change.fields.push(FieldChange {
+        path: "deployment".to_owned(),
+        before: before.unwrap_or_default(),
+        after: format!("v{number}").into(),
+    });
+    // Of two deployments at once the one that loses is to have written nothing: what the function can be made without
+    // waits, until its version.
+    let (kept, waits): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut change.after).into_iter().partition(|id| needed.contains(id));
+    change.after = kept;
+    let version = id("version", name);
+    if let Some(version) = plan.changes.iter_mut().find(|c| c.resource == version) {
+        version.after.extend(waits);
+    }
+    plan.guard = Some(first);
+}
+
+/// What Lambda asks for when a function is made: its role, and where its package lies. That a role is there already and
+/// says something else is not such.
+fn is_needed(change: &Change) -> bool {
+    let trust = || change.fields.iter().any(|field| field.path == "trust");
+    match change.resource.split('/').next() {
+        Some("artifacts") => true,
+        Some("role") => change.action == Action::Create || trust(),
+        _ => false,
     }
 }
 

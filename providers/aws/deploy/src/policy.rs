@@ -6,9 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
+use xcloud_core::spec::TriggerSpec;
 use xcloud_deploy::{Action, Change, Desired, Plan};
 
 use crate::names::Names;
+use crate::plan::prune;
 use crate::wanted::{ARTIFACTS, given_role};
 
 /// Actions by resource.
@@ -24,6 +26,11 @@ pub(crate) fn policy(desired: &Desired, plan: &Plan, names: &Names) -> Value {
     add(&mut rights, &roles, &["iam:ListRoles"]);
     add(&mut rights, &names.log_group_arn("*"), &["logs:DescribeLogGroups"]);
     for change in &plan.changes {
+        if let Some((function, _)) = prune::number(&change.resource) {
+            let versions = format!("{}:*", names.function_arn(&names.function(function)));
+            add(&mut rights, &versions, &["lambda:DeleteFunction"]);
+            continue;
+        }
         let Some((kind, name)) = change.resource.split_once('/') else { continue };
         reads(&mut rights, names, kind, name);
         if !matches!(change.action, Action::Unchanged | Action::Kept) {
@@ -170,7 +177,7 @@ fn writes(
                 done.of(&["lambda:CreateAlias", "lambda:UpdateAlias"], &["lambda:UpdateAlias"], &[]);
             add(rights, &arn, actions);
         }
-        _ => trigger(rights, names, (kind, name), done),
+        _ => trigger(rights, names, desired, (kind, name), done),
     }
 }
 
@@ -216,7 +223,7 @@ fn function_rights(
     }
 }
 
-fn trigger(rights: &mut Rights, names: &Names, (kind, name): (&str, &str), done: Done) {
+fn trigger(rights: &mut Rights, names: &Names, desired: &Desired, (kind, name): (&str, &str), done: Done) {
     let function = names.function(name);
     let arn = names.function_arn(&function);
     let permissions = done.of(
@@ -257,13 +264,17 @@ fn trigger(rights: &mut Rights, names: &Names, (kind, name): (&str, &str), done:
         }
         "notification" => {
             add(rights, &arn, permissions);
-            let buckets = names.bucket_arn(&format!("{}*", names.prefix()));
-            add(rights, &buckets, &["s3:GetBucketNotification", "s3:PutBucketNotification"]);
+            for bucket in sources(names, desired, name) {
+                let bucket = names.bucket_arn(&bucket);
+                add(rights, &bucket, &["s3:GetBucketNotification", "s3:PutBucketNotification"]);
+            }
         }
         "subscription" => {
             add(rights, &arn, permissions);
-            let topics = names.topic_arn(&format!("{}*", names.prefix()));
-            add(rights, &topics, done.of(&["sns:Subscribe"], &["sns:Subscribe"], &["sns:Unsubscribe"]));
+            for topic in sources(names, desired, name) {
+                let topic = names.topic_arn(&topic);
+                add(rights, &topic, done.of(&["sns:Subscribe"], &["sns:Subscribe"], &["sns:Unsubscribe"]));
+            }
         }
         "warm" => {
             let made =
@@ -274,11 +285,44 @@ fn trigger(rights: &mut Rights, names: &Names, (kind, name): (&str, &str), done:
     }
 }
 
+/// The buckets or topics that a function is, or has been, called by: its own, one that somebody else has made, and, for
+/// one that it is called by no longer, all of the stage's.
+fn sources(names: &Names, desired: &Desired, function: &str) -> Vec<String> {
+    let own = desired.spec.function(function).and_then(|function| match &function.trigger {
+        TriggerSpec::Object { bucket, .. } => Some(names.bucket(bucket)),
+        TriggerSpec::Topic { topic } => Some(names.topic(topic)),
+        _ => None,
+    });
+    let all = format!("{}*", names.prefix());
+    own.filter(|own| !own.starts_with(&names.prefix())).into_iter().chain([all]).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::names::for_tests;
     use crate::plan::tests::{create, orders};
+
+    #[test]
+    fn versions_that_go_and_buckets_of_others_are_in_it() {
+        let (mut desired, mut plan) = (orders(), create());
+        plan.changes[0].action = Action::Delete;
+        plan.changes[0].resource = "version/http/3".to_owned();
+        let on = xcloud_core::spec::ObjectFilter::Created;
+        desired.spec.functions[0].trigger = TriggerSpec::Object { bucket: "in".to_owned(), on };
+        desired.existing.insert("bucket/in".to_owned(), "theirs".to_owned());
+        plan.changes[1].action = Action::Create;
+        plan.changes[1].resource = "notification/http".to_owned();
+        let names = Names { existing: desired.existing.clone(), ..for_tests() };
+        let policy = policy(&desired, &plan, &names);
+        let statements = policy["Statement"].as_array().unwrap();
+        let on = |action: &str| {
+            let has = |s: &&Value| s["Action"].as_array().unwrap().contains(&json!(action));
+            statements.iter().find(has).map(|s| s["Resource"].to_string()).unwrap_or_default()
+        };
+        assert!(on("lambda:DeleteFunction").contains("function:shop-dev-http:*"), "{policy:#}");
+        assert!(on("s3:PutBucketNotification").contains("arn:aws:s3:::theirs\""), "{policy:#}");
+    }
 
     #[test]
     fn a_first_deployment_needs_to_make_and_nothing_to_remove() {

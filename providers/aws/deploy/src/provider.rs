@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
+use aws_config::SdkConfig;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 use xcloud_core::spec::Spec;
@@ -23,6 +24,7 @@ use crate::operate;
 #[derive(Debug)]
 pub struct Aws {
     pub(crate) config: Config,
+    sdk: Option<SdkConfig>,
     calls: Arc<Calls>,
     session: OnceCell<Session>,
     names: OnceLock<Names>,
@@ -36,6 +38,8 @@ pub(crate) struct Memory {
     pub(crate) run: String,
     /// The revisions that the plan was made of, by function.
     revisions: Mutex<HashMap<String, String>>,
+    /// Whether the first function still bears this run's mark when traffic is about to move.
+    pub(crate) held: tokio::sync::Mutex<Option<bool>>,
     /// Who rewrites a bucket's notifications: one at a time.
     pub(crate) notifications: tokio::sync::Mutex<()>,
 }
@@ -45,14 +49,20 @@ impl Memory {
         use std::hash::{BuildHasher, RandomState};
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let run = format!("{:016x}", RandomState::new().hash_one(now));
-        Self { run, revisions: Mutex::default(), notifications: tokio::sync::Mutex::default() }
+        Self {
+            run,
+            revisions: Mutex::default(),
+            held: tokio::sync::Mutex::default(),
+            notifications: tokio::sync::Mutex::default(),
+        }
     }
 
     pub(crate) fn revision(&self, function: &str) -> Option<String> {
         self.revisions.lock().unwrap_or_else(PoisonError::into_inner).get(function).cloned()
     }
 
-    fn observed(&self, names: &Names, observed: &Observed) {
+    async fn observed(&self, names: &Names, observed: &Observed) {
+        *self.held.lock().await = None;
         let mut all = self.revisions.lock().unwrap_or_else(PoisonError::into_inner);
         all.clear();
         for resource in &observed.resources {
@@ -68,11 +78,18 @@ impl Aws {
     pub fn new(config: Config) -> Self {
         Self {
             config,
+            sdk: None,
             calls: Arc::default(),
             session: OnceCell::new(),
             names: OnceLock::new(),
             memory: Memory::new(),
         }
+    }
+
+    /// The same with the SDK's configuration that a program has already: its credentials, its HTTP client. What `config`
+    /// says of the region and the endpoint comes before it; `config.profile` is not looked at.
+    pub fn with_sdk_config(config: Config, sdk: SdkConfig) -> Self {
+        Self { sdk: Some(sdk), ..Self::new(config) }
     }
 
     /// Whose credentials these are, and where: `account 123456789012 in eu-west-1`.
@@ -94,7 +111,10 @@ impl Aws {
 
     /// Whom to ask, and what the stage's things are called there.
     pub(crate) async fn session(&self, stage: &Stage) -> Result<(&Session, Names)> {
-        let session = self.session.get_or_try_init(|| Session::open(&self.config, &self.calls)).await?;
+        let session = self
+            .session
+            .get_or_try_init(|| Session::open(&self.config, self.sdk.as_ref(), &self.calls))
+            .await?;
         let names = session.names(stage).await?;
         self.names.get_or_init(|| names.clone());
         Ok((session, names))
@@ -137,25 +157,19 @@ impl Provider for Aws {
     async fn observe(&self, desired: &Desired) -> Result<Observed> {
         let (session, names) = self.deployment(desired).await?;
         let observed = crate::observe::observe(session, &names, desired).await?;
-        self.memory.observed(&names, &observed);
+        self.memory.observed(&names, &observed).await;
         Ok(observed)
     }
 
     /// Observe first: names have the account and the region in them.
     fn plan(&self, desired: &Desired, observed: &Observed) -> Plan {
-        crate::plan::plan(desired, observed, &self.known(desired))
+        let keep = self.config.keep_versions.unwrap_or(Config::KEEP_VERSIONS).max(1);
+        crate::plan::plan(desired, observed, &self.known(desired), keep as usize)
     }
 
     async fn apply(&self, step: &Step<'_>) -> Result<()> {
         let (session, names) = self.deployment(step.desired).await?;
         crate::apply::apply(session, &names, &self.memory, step).await
-    }
-
-    /// Versions serve already when this is called; what is left is to remove the oldest.
-    async fn publish(&self, desired: &Desired) -> Result<()> {
-        let (session, names) = self.session(&desired.stage).await?;
-        let keep = self.config.keep_versions.unwrap_or(Config::KEEP_VERSIONS).max(1);
-        crate::apply::prune(session, &names, desired, keep).await
     }
 
     fn retries(&self, error: &Error) -> Option<Duration> {

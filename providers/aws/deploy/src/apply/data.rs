@@ -165,7 +165,8 @@ pub(super) async fn table(work: &Work<'_>) -> Result<()> {
     until(|| async {
         let asked = work.session.read.dynamodb().describe_table().table_name(&table).send().await;
         let asked = asked.map_err(failed("dynamodb:DescribeTable", &table))?;
-        Ok(asked.table.is_some_and(|t| t.table_status == Some(dynamodb::TableStatus::Active)))
+        let active = asked.table.is_some_and(|t| t.table_status == Some(dynamodb::TableStatus::Active));
+        Ok(active.then_some(()))
     })
     .await
 }

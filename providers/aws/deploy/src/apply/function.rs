@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types as lambda;
 use serde_json::Value;
@@ -16,18 +17,47 @@ use crate::wanted;
 /// Makes a function, or corrects what differs.
 pub(super) async fn function(work: &Work<'_>) -> Result<()> {
     if work.creates() {
-        if work.made(create(work).await)?.is_some() {
-            ready(&work.session.read, &work.function(), None).await?;
+        let made = work.made(create(work).await)?.is_some();
+        let now = ready(&work.session.read, &work.function(), None).await?;
+        if made {
             return reserve(work).await;
         }
-        // A try before this one made it: what it may have left undone follows.
-        ready(&work.session.read, &work.function(), None).await?;
+        // It was there when this was tried again: a try before made it, and what that may have left undone follows; or
+        // that try failed, and another deployment was faster.
+        if guards(work) && !is_mine(work, &now) {
+            let error = Error::conflict(format!("{} has just been made", work.function()));
+            return Err(busy(error));
+        }
     }
-    configure(work).await?;
+    let revision = configure(work).await?;
     if work.field("code_sha256").is_some() || work.field("arch").is_some() {
-        upload(work).await?;
+        upload(work, revision).await?;
     }
     reserve(work).await
+}
+
+/// Whether this is the write that keeps other deployments out.
+fn guards(work: &Work<'_>) -> bool {
+    work.field("deployment").is_some()
+}
+
+/// Whether a function bears the mark of this run.
+fn is_mine(work: &Work<'_>, now: &Now) -> bool {
+    now.description().is_some_and(|text| text.ends_with(&work.memory.run))
+}
+
+/// Makes sure that no other deployment has taken over since this one's first write. Asked once, before traffic moves.
+pub(super) async fn holds(work: &Work<'_>) -> Result<()> {
+    let Some(first) = work.desired.spec.functions.first() else { return Ok(()) };
+    let function = work.names.function(&first.name);
+    let mut held = work.memory.held.lock().await;
+    if held.is_none() {
+        *held = Some(is_mine(work, &configuration(&work.session.read, &function, None).await?));
+    }
+    if *held == Some(true) {
+        return Ok(());
+    }
+    Err(busy(Error::conflict(format!("{function} has the mark of a later one"))))
 }
 
 fn code(work: &Work<'_>) -> Result<Vec<u8>> {
@@ -98,19 +128,21 @@ fn variables(work: &Work<'_>, mut now: HashMap<String, String>) -> Result<HashMa
     Ok(now)
 }
 
-/// Its settings, in one write. The first function's is the deployment's guard.
-async fn configure(work: &Work<'_>) -> Result<()> {
+/// Its settings, in one write. The first function's is the deployment's guard: its revision after that is what the
+/// next write of it has to find.
+async fn configure(work: &Work<'_>) -> Result<Option<String>> {
     let other = |path: &str| !matches!(path, "code_sha256" | "arch" | "max_instances");
     if !work.change.fields.iter().any(|field| other(&field.path)) {
-        return Ok(());
+        return Ok(None);
     }
     let function = work.function();
-    let now = work.session.read.lambda().get_function_configuration().function_name(&function).send().await;
-    let now = now.map_err(failed("lambda:GetFunctionConfiguration", &function))?;
-    let guards = work.field("deployment").is_some();
-    let mine = now.description().is_some_and(|text| text.ends_with(&work.memory.run));
+    let now = configuration(&work.session.read, &function, None).await?;
     // What was seen when the plan was made: another revision by now is somebody else's. Once the mark is there, it is ours.
-    let seen = work.memory.revision(&function).filter(|_| guards && !mine && !work.creates());
+    let seen = match is_mine(work, &now) {
+        true => now.revision_id().map(str::to_owned),
+        false => work.memory.revision(&function),
+    };
+    let seen = seen.filter(|_| guards(work));
     let variables_now = now.environment().and_then(|env| env.variables().cloned()).unwrap_or_default();
     let touches = |prefix: &str| work.change.fields.iter().any(|field| field.path.starts_with(prefix));
     let environment = if touches("env.") || touches("secrets.") {
@@ -138,22 +170,26 @@ async fn configure(work: &Work<'_>) -> Result<()> {
         .set_description(description(work));
     let sent = request.send().await.map_err(failed("lambda:UpdateFunctionConfiguration", &function));
     match sent {
-        Err(error) if guards && error.kind() == ErrorKind::Conflict => return Err(busy(error)),
+        Err(error) if guards(work) && error.kind() == ErrorKind::Conflict => return Err(busy(error)),
         sent => sent.map(drop)?,
     }
-    ready(&work.session.read, &function, None).await
+    let now = ready(&work.session.read, &function, None).await?;
+    Ok(now.revision_id.filter(|_| guards(work)))
 }
 
-async fn upload(work: &Work<'_>) -> Result<()> {
+async fn upload(work: &Work<'_>, revision: Option<String>) -> Result<()> {
     let function = work.function();
     let request = work.session.write.lambda().update_function_code().function_name(&function);
     let request = match super::data::uploaded(work).await? {
         Some((bucket, key)) => request.s3_bucket(bucket).s3_key(key),
         None => request.zip_file(Blob::new(code(work)?)),
     };
-    let sent = request.architectures(architecture(work)).send().await;
-    sent.map_err(failed("lambda:UpdateFunctionCode", &function))?;
-    ready(&work.session.read, &function, None).await
+    let sent = request.architectures(architecture(work)).set_revision_id(revision.clone()).send().await;
+    match sent.map_err(failed("lambda:UpdateFunctionCode", &function)) {
+        Err(error) if revision.is_some() && error.kind() == ErrorKind::Conflict => return Err(busy(error)),
+        sent => sent.map(drop)?,
+    }
+    ready(&work.session.read, &function, None).await.map(drop)
 }
 
 /// Reserved concurrency is of the function, with a call of its own.
@@ -166,12 +202,19 @@ async fn reserve(work: &Work<'_>) -> Result<()> {
     Ok(())
 }
 
+/// A function's, or one of its versions', settings and state.
+type Now = GetFunctionConfigurationOutput;
+
+async fn configuration(clients: &Clients, function: &str, version: Option<&str>) -> Result<Now> {
+    let asked = clients.lambda().get_function_configuration().function_name(function);
+    let asked = asked.set_qualifier(version.map(str::to_owned)).send().await;
+    asked.map_err(failed("lambda:GetFunctionConfiguration", function))
+}
+
 /// Waits until a function, or a version of it, takes calls and further updates.
-pub(super) async fn ready(clients: &Clients, function: &str, version: Option<&str>) -> Result<()> {
+pub(super) async fn ready(clients: &Clients, function: &str, version: Option<&str>) -> Result<Now> {
     until(|| async {
-        let asked = clients.lambda().get_function_configuration().function_name(function);
-        let asked = asked.set_qualifier(version.map(str::to_owned)).send().await;
-        let now = asked.map_err(failed("lambda:GetFunctionConfiguration", function))?;
+        let now = configuration(clients, function, version).await?;
         let reason = now.state_reason().or(now.last_update_status_reason()).unwrap_or("no reason was given");
         let failed = now.state() == Some(&lambda::State::Failed)
             || now.last_update_status() == Some(&lambda::LastUpdateStatus::Failed);
@@ -179,7 +222,7 @@ pub(super) async fn ready(clients: &Clients, function: &str, version: Option<&st
             return Err(Error::handler(format!("Lambda could not make {function} ready: {reason}")));
         }
         let settled = now.last_update_status() != Some(&lambda::LastUpdateStatus::InProgress);
-        Ok(settled && now.state() != Some(&lambda::State::Pending))
+        Ok((settled && now.state() != Some(&lambda::State::Pending)).then_some(now))
     })
     .await
 }

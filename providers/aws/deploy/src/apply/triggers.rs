@@ -115,7 +115,7 @@ pub(super) async fn mapping(work: &Work<'_>) -> Result<()> {
     until(|| async {
         let asked = work.session.read.lambda().get_event_source_mapping().uuid(&uuid).send().await;
         let asked = asked.map_err(failed("lambda:GetEventSourceMapping", &function))?;
-        Ok(matches!(asked.state(), Some("Enabled" | "Disabled")))
+        Ok(matches!(asked.state(), Some("Enabled" | "Disabled")).then_some(()))
     })
     .await
 }
@@ -204,7 +204,7 @@ pub(super) async fn delete_mapping(work: &Work<'_>) -> Result<()> {
         let gone = work.session.write.lambda().delete_event_source_mapping().uuid(uuid).send().await;
         optional(gone.map_err(failed("lambda:DeleteEventSourceMapping", &function)))?;
     }
-    until(|| async { Ok(mapping_of(&work.session.read, &function).await?.is_empty()) }).await
+    until(|| async { Ok(mapping_of(&work.session.read, &function).await?.is_empty().then_some(())) }).await
 }
 
 pub(super) async fn schedule(work: &Work<'_>) -> Result<()> {

@@ -1,18 +1,15 @@
 //! Versions and the alias that traffic goes to.
 
-use std::collections::BTreeSet;
-
 use aws_sdk_lambda::types as lambda;
 use xcloud_core::{Error, ErrorKind, Result};
-use xcloud_deploy::Desired;
 
 use super::function::{binary, code_sha256, ready};
 use super::{Work, until};
 use crate::client::Session;
 use crate::error::{failed, optional};
 use crate::label::{Label, app_digest};
-use crate::names::{ALIAS, Names};
-use crate::plan::Published;
+use crate::names::ALIAS;
+use crate::plan::{Published, prune};
 
 /// Publishes what the function is now.
 pub(super) async fn publish(work: &Work<'_>) -> Result<()> {
@@ -28,7 +25,7 @@ pub(super) async fn publish(work: &Work<'_>) -> Result<()> {
         ready(&work.session.read, &function, None).await?;
         made = one(work, &function, &label).await?;
     }
-    ready(&work.session.read, &function, Some(&made.0)).await
+    ready(&work.session.read, &function, Some(&made.0)).await.map(drop)
 }
 
 async fn one(work: &Work<'_>, function: &str, label: &Label) -> Result<(String, Option<String>)> {
@@ -65,6 +62,7 @@ pub(crate) async fn published(session: &Session, function: &str) -> Result<Vec<P
 
 /// Makes the alias, or lets it go to another version.
 pub(super) async fn alias(work: &Work<'_>) -> Result<()> {
+    super::function::holds(work).await?;
     let function = work.function();
     let number = number(work)?;
     let versions = published(work.session, &function).await?;
@@ -129,7 +127,7 @@ pub(super) async fn warm(work: &Work<'_>) -> Result<()> {
                 let reason = asked.status_reason().unwrap_or("no reason was given");
                 Err(Error::new(ErrorKind::Config, format!("{function} is not kept warm: {reason}")))
             }
-            status => Ok(status == Some(&lambda::ProvisionedConcurrencyStatusEnum::Ready)),
+            status => Ok((status == Some(&lambda::ProvisionedConcurrencyStatusEnum::Ready)).then_some(())),
         }
     })
     .await
@@ -143,27 +141,14 @@ pub(super) async fn delete_warm(work: &Work<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Removes versions beyond those that are kept; never one that has traffic.
-pub(crate) async fn prune(session: &Session, names: &Names, desired: &Desired, keep: u32) -> Result<()> {
-    for function in &desired.spec.functions {
-        let function = names.function(&function.name);
-        let versions = published(session, &function).await?;
-        if versions.len() <= keep as usize {
-            continue;
-        }
-        let asked = session.read.lambda().get_alias().function_name(&function).name(ALIAS).send().await;
-        let alias = asked.map_err(failed("lambda:GetAlias", &function))?;
-        let shares = alias.routing_config.and_then(|routing| routing.additional_version_weights);
-        let mut serving: BTreeSet<String> =
-            shares.into_iter().flatten().map(|(version, _)| version).collect();
-        serving.extend(alias.function_version);
-        for version in versions.iter().skip(keep as usize).map(|published| published.number.to_string()) {
-            if !serving.contains(&version) {
-                let gone = session.write.lambda().delete_function().function_name(&function);
-                let gone = gone.qualifier(&version).send().await;
-                optional(gone.map_err(failed("lambda:DeleteFunction", &function)))?;
-            }
-        }
-    }
+/// Removes a version that is no longer kept.
+pub(super) async fn delete(work: &Work<'_>) -> Result<()> {
+    let Some((function, number)) = prune::number(&work.change.resource) else {
+        return Err(Error::handler(format!("{} is not a version that can go", work.change.resource)));
+    };
+    let function = work.names.function(function);
+    let gone = work.session.write.lambda().delete_function().function_name(&function);
+    let gone = gone.qualifier(number).send().await;
+    optional(gone.map_err(failed("lambda:DeleteFunction", &function)))?;
     Ok(())
 }

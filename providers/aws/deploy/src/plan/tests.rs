@@ -42,7 +42,7 @@ pub(crate) fn create() -> Plan {
 }
 
 fn of(desired: &Desired, observed: &Observed) -> Plan {
-    plan(desired, observed, &for_tests())
+    plan(desired, observed, &for_tests(), 10)
 }
 
 /// What is there once this is deployed, as version `number` and Lambda's version `lambda`.
@@ -87,7 +87,9 @@ fn a_first_deployment_makes_everything_and_begins_with_the_first_function() {
     assert_eq!((plan.steps().count(), plan.count(Action::Create)), (14, 14));
     assert_eq!(plan.guard.as_deref(), Some("function/http"));
     let after = |id: &str| change(&plan, id).after.clone();
-    assert!(after("function/http").contains(&"role/http".to_owned()));
+    // Nothing else is written before it: of two deployments at once one stops there.
+    assert_eq!(after("function/http"), ["role/http"]);
+    assert_eq!(after("version/http"), ["function/http", "log-group/http", "queue/order-placed"]);
     assert_eq!(after("alias/http"), ["version/http"]);
     assert_eq!(after("url/http"), ["alias/http"]);
     assert_eq!(field(&plan, "version/http", "version"), (&Value::Null, &"v1".into()));
@@ -184,7 +186,7 @@ fn what_somebody_else_made_is_used_and_not_touched() {
     let mut desired = orders();
     desired.existing.insert("queue/order-placed".to_owned(), arn.to_owned());
     let names = Names { existing: desired.existing.clone(), ..for_tests() };
-    let plan = plan(&desired, &Observed::default(), &names);
+    let plan = plan(&desired, &Observed::default(), &names, 10);
     assert!(plan.changes.iter().all(|c| !c.resource.contains("order-placed")), "{:?}", steps(&plan));
     assert_eq!(field(&plan, "mapping/fulfil", "source").1, arn);
     let url = "sqs:https://sqs.eu-west-1.amazonaws.com/999999999999/theirs";
@@ -199,4 +201,70 @@ fn a_function_that_is_no_longer_in_the_code_goes_after_the_new_version_serves() 
     let gone = change(&plan, "function/fulfil");
     assert_eq!(gone.action, Action::Delete);
     assert!(gone.after.contains(&"alias/http".to_owned()), "{:?}", gone.after);
+}
+
+#[test]
+fn a_role_that_is_there_is_corrected_after_the_guard() {
+    let mut observed = deployed(&orders(), 1, 1);
+    let role = observed.resources.iter_mut().find(|r| r.id == "role/http").unwrap();
+    role.fields.remove("policy");
+    observed.resources.retain(|r| !r.id.ends_with("/http") || r.id == "role/http");
+    let plan = of(&orders(), &observed);
+    assert_eq!(change(&plan, "role/http").action, Action::Update);
+    assert!(change(&plan, "function/http").after.is_empty());
+    assert!(change(&plan, "version/http").after.contains(&"role/http".to_owned()));
+}
+
+/// The functions' versions that a plan removes.
+fn pruned(plan: &Plan) -> Vec<&str> {
+    let gone = plan.steps().filter(|c| c.action == Action::Delete).map(|c| c.resource.as_str());
+    gone.filter(|id| prune::number(id).is_some()).collect()
+}
+
+/// `orders` as `deployed`, and versions of `http` before that.
+fn with_versions(numbers: &[u64]) -> Observed {
+    let mut observed = deployed(&orders(), 9, 9);
+    let newest = observed.resources.iter().find(|r| r.id == "published/http/9").cloned().unwrap();
+    for number in numbers {
+        let mut fields = newest.fields.clone();
+        let label = Label { number: *number, binary: "a".repeat(64), app: "0".to_owned() };
+        fields.insert("label".to_owned(), label.to_string().into());
+        observed.resources.push(Resource {
+            id: format!("published/http/{number}"),
+            fields,
+            ..newest.clone()
+        });
+    }
+    observed
+}
+
+#[test]
+fn versions_beyond_those_that_are_kept_go_once_the_new_one_serves() {
+    let new = Desired { artifact: Some(artifact(b"two")), ..orders() };
+    let observed = with_versions(&[6, 7, 8]);
+    let plan = plan(&new, &observed, &for_tests(), 3);
+    // 10 is about to be published; 9 and 8 stay.
+    assert_eq!(pruned(&plan), ["version/http/6", "version/http/7"]);
+    assert!(change(&plan, "version/http/6").after.contains(&"alias/http".to_owned()));
+    assert_eq!(change(&plan, "version/http/6").reason, "older than the 3 versions that are kept");
+}
+
+#[test]
+fn versions_that_a_killed_deployment_left_go_with_the_next_also_where_nothing_else_is_to_do() {
+    let left = plan(&orders(), &with_versions(&[7, 8]), &for_tests(), 2);
+    assert_eq!(steps(&left), ["function/http", "version/http/7"]);
+    assert!(plan(&orders(), &with_versions(&[8]), &for_tests(), 2).is_empty());
+}
+
+#[test]
+fn a_version_with_traffic_never_goes() {
+    let mut observed = with_versions(&[5, 6, 7, 8]);
+    let alias = observed.resources.iter_mut().find(|r| r.id == "alias/http").unwrap();
+    alias.fields.insert("published".to_owned(), "8".into());
+    alias.fields.insert("weights".to_owned(), serde_json::json!({ "6": 0.1 }));
+    let new = Desired { artifact: Some(artifact(b"two")), no_traffic: true, ..orders() };
+    assert_eq!(
+        pruned(&plan(&new, &observed, &for_tests(), 1)),
+        ["version/http/5", "version/http/7", "version/http/9"]
+    );
 }
