@@ -58,6 +58,11 @@ impl App {
         std::fs::write(self.directory.join("xcloud.toml"), text).expect("a file");
     }
 
+    /// Where its xcloud.toml is.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// What a function is called at AWS.
     pub(super) fn resource(&self, name: &str) -> String {
         format!("{}-dev-{name}", self.name)
