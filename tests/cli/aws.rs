@@ -4,6 +4,7 @@
 mod app;
 mod lifecycle;
 mod metrics;
+mod policy;
 mod secrets;
 mod triggers;
 
@@ -45,7 +46,12 @@ pub(crate) struct Cloud {
 
 impl Cloud {
     pub(crate) fn start(name: &str) -> Option<Self> {
-        match Ministack::start() {
+        Self::start_with(name, &[])
+    }
+
+    /// One whose emulator has this in its environment.
+    pub(crate) fn start_with(name: &str, environment: &[(&str, &str)]) -> Option<Self> {
+        match Ministack::start_with(environment) {
             Ok(ministack) => Some(Self { ministack, home: scratch(name) }),
             Err(why) => {
                 tools::skip(&why).unwrap_or_else(|why| panic!("{why}"));
