@@ -1,6 +1,13 @@
 //! `examples/orders` on AWS, as ministack plays it: it runs the real binary, and takes any role. Alias weights it does
 //! not follow: shares are judged by what boto3 reads back.
 
+mod app;
+mod lifecycle;
+mod metrics;
+mod policy;
+mod secrets;
+mod triggers;
+
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
@@ -11,16 +18,23 @@ use crate::{program, root, scratch};
 
 /// What is asked of boto3: an expression over clients by name.
 const ASK: &str = r#"
-import boto3, json, sys
+import boto3, botocore, json, sys
 given = json.load(sys.stdin)
 def client(name):
     return boto3.client(name, endpoint_url=given["endpoint"], region_name="eu-west-1", aws_access_key_id="test", aws_secret_access_key="test")
-services = ["dynamodb", "iam", "lambda", "logs", "resourcegroupstaggingapi", "s3", "scheduler", "sns", "sqs"]
+services = ["cloudwatch", "dynamodb", "iam", "lambda", "logs", "resourcegroupstaggingapi", "s3", "scheduler", "sns", "sqs"]
 # `lambda` is a word of the language.
 names = {"lambda": "lambda_"}
 clients = {names.get(s, s): client(s) for s in services if names.get(s, s) + "." in given["ask"]}
 # Dictionaries come in any order.
 clients["show"] = lambda value: json.dumps(value, sort_keys=True, default=str)
+def attempt(ask):
+    try:
+        return ask()
+    except botocore.exceptions.ClientError as e:
+        return e.response["Error"]["Code"]
+# What is not there is an answer too: the refusal's code.
+clients["attempt"] = attempt
 print(json.dumps(eval(given["ask"], clients), default=str))
 "#;
 
@@ -32,7 +46,12 @@ pub(crate) struct Cloud {
 
 impl Cloud {
     pub(crate) fn start(name: &str) -> Option<Self> {
-        match Ministack::start() {
+        Self::start_with(name, &[])
+    }
+
+    /// One whose emulator has this in its environment.
+    pub(crate) fn start_with(name: &str, environment: &[(&str, &str)]) -> Option<Self> {
+        match Ministack::start_with(environment) {
             Ok(ministack) => Some(Self { ministack, home: scratch(name) }),
             Err(why) => {
                 tools::skip(&why).unwrap_or_else(|why| panic!("{why}"));

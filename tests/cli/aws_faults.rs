@@ -3,7 +3,7 @@
 //!
 //! 20 points, chosen by a seed; `XCLOUD_FAULT_POINTS=all` tries every one.
 
-mod proxy;
+pub(crate) mod proxy;
 
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};

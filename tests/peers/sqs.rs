@@ -201,7 +201,7 @@ pub(crate) fn refusals() -> Result<(), String> {
 
 /// Requests at random, signed by us and by botocore.
 pub(crate) fn signatures() -> Result<(), String> {
-    let programs = match tools::python("ministack", "1.5.33", &["boto3==1.43.106"]) {
+    let programs = match xcloud_tests::ministack::install() {
         Ok(programs) => programs,
         Err(why) => return tools::skip(&why),
     };

@@ -15,6 +15,14 @@ const READY: Duration = Duration::from_secs(60);
 /// It ends the functions' processes before its own.
 const STOP: Duration = Duration::from_secs(10);
 
+/// Its environment: boto3 asks it and judges it, and with cbor2 it speaks CloudWatch's protocol of today.
+///
+/// # Errors
+/// When it cannot be installed.
+pub fn install() -> Result<PathBuf, Skip> {
+    tools::python("ministack", "1.5.33", &["boto3==1.43.106", "cbor2==5.9.0"])
+}
+
 /// A running emulator, with nothing in it; it ends with its value.
 #[derive(Debug)]
 pub struct Ministack {
@@ -38,7 +46,7 @@ impl Ministack {
     /// # Errors
     /// As [`Ministack::start`].
     pub fn start_with(environment: &[(&str, &str)]) -> Result<Self, Skip> {
-        let programs = tools::python("ministack", "1.5.33", &["boto3==1.43.106"])?;
+        let programs = install()?;
         let io = |e: std::io::Error| Skip(format!("ministack does not start: {e}"));
         // A free port may be taken before it listens; then it ends at once.
         for _ in 0..3 {

@@ -96,9 +96,12 @@ pub fn cargo_lambda() -> Result<PathBuf, Skip> {
 /// # Errors
 /// When it cannot be installed.
 pub fn python(package: &str, version: &str, more: &[&str]) -> Result<PathBuf, Skip> {
+    // What is beside it is in the name: an environment of before that lacks one is not taken for this one.
+    let beside: String = more.iter().map(|wanted| format!("+{}", wanted.replace("==", "-"))).collect();
+    let name = format!("{package}-{version}{beside}");
     // Programs of an environment hold its path, so it is made where it stays.
-    let home = folder().join(format!("{package}-{version}"));
-    once(&format!("{package}-{version}.done"), |_| {
+    let home = folder().join(&name);
+    once(&format!("{name}.done"), |_| {
         run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home))?;
         let wanted = format!("{package}=={version}");
         let mut pip = Command::new(home.join("bin/python"));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// What happens to a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// It is answered 429 and not handed on.
     Throttled,
     /// It is answered 500 and not handed on.
@@ -22,25 +22,26 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 5] = [Self::Throttled, Self::Failed, Self::Reset, Self::Lost, Self::Killed];
+    pub(crate) const ALL: [Self; 5] = [Self::Throttled, Self::Failed, Self::Reset, Self::Lost, Self::Killed];
 }
 
 #[derive(Default)]
 struct Shared {
     upstream: String,
     fault: Mutex<Option<(usize, Fault)>>,
+    refused: Mutex<Option<(String, &'static str, &'static str)>>,
     writes: AtomicUsize,
     death: AtomicBool,
 }
 
 /// A proxy on loopback; its threads end with the test.
-pub(super) struct Proxy {
+pub(crate) struct Proxy {
     port: u16,
     shared: Arc<Shared>,
 }
 
 impl Proxy {
-    pub(super) fn start(upstream: &str) -> Self {
+    pub(crate) fn start(upstream: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("it has one").port();
         let upstream = upstream.trim_start_matches("http://").to_owned();
@@ -55,22 +56,28 @@ impl Proxy {
         Self { port, shared }
     }
 
-    pub(super) fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
     /// Counts from the beginning, and disturbs the write of this number.
-    pub(super) fn disturb(&self, fault: Option<(usize, Fault)>) {
+    pub(crate) fn disturb(&self, fault: Option<(usize, Fault)>) {
         *self.shared.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
         self.shared.writes.store(0, Ordering::SeqCst);
         self.shared.death.store(false, Ordering::SeqCst);
     }
 
-    pub(super) fn writes(&self) -> usize {
+    /// From now on answers each request whose first line begins so with a status and a code, and does not hand it on.
+    pub(crate) fn refuse(&self, begins: &str, status: &'static str, code: &'static str) {
+        *self.shared.refused.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((begins.to_owned(), status, code));
+    }
+
+    pub(crate) fn writes(&self) -> usize {
         self.shared.writes.load(Ordering::SeqCst)
     }
 
-    pub(super) fn wants_death(&self) -> bool {
+    pub(crate) fn wants_death(&self) -> bool {
         self.shared.death.load(Ordering::SeqCst)
     }
 }
@@ -80,9 +87,20 @@ impl Shared {
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn refused(&self, head: &str) -> Option<(&'static str, &'static str)> {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused
+            .as_ref()
+            .filter(|(begins, ..)| head.starts_with(begins))
+            .map(|(_, status, code)| (*status, *code))
+    }
+
     /// One request, one connection: the answer says that it closes.
     fn serve(&self, mut client: TcpStream) -> std::io::Result<()> {
         let (head, body) = request(&mut client)?;
+        if let Some((status, code)) = self.refused(&head) {
+            return client.write_all(&refusal(status, code));
+        }
         let fault = if writes(&head, &body) {
             let k = self.writes.fetch_add(1, Ordering::SeqCst) + 1;
             self.fault().filter(|(at, _)| *at == k).map(|(_, fault)| fault)

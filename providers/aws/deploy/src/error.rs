@@ -103,8 +103,12 @@ where
     move |error| match &error {
         SdkError::ServiceError(service) => {
             let code = service.err().code().unwrap_or_default().to_owned();
-            let message = service.err().message().unwrap_or_default().to_owned();
+            let mut message = service.err().message().unwrap_or_default().to_owned();
             let status = service.raw().status().as_u16();
+            if code.is_empty() && message.is_empty() {
+                // Not the service's word, but an answer that could not be read: the SDK says why.
+                message = chain(service.err());
+            }
             answered(action, what, status, &code, &message)
         }
         SdkError::ResponseError(_) | SdkError::TimeoutError(_) => {
@@ -116,7 +120,8 @@ where
 
 /// A failure that a service answered.
 pub(crate) fn answered(action: &str, what: &str, status: u16, code: &str, message: &str) -> Error {
-    let said = format!("{action} on {what}: {code}: {message} (HTTP {status})");
+    let words: Vec<_> = [code, message].into_iter().filter(|word| !word.is_empty()).collect();
+    let said = format!("{action} on {what}: {} (HTTP {status})", words.join(": "));
     let any = |codes: &[&str]| codes.contains(&code);
     let passes = PASSING.iter().any(|(c, part)| *c == code && message.contains(part));
     match status {
@@ -185,6 +190,23 @@ pub(crate) fn optional<T>(result: Result<T, Error>) -> Result<Option<T>, Error> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aws_sdk_cloudwatch::operation::get_metric_data::GetMetricDataError;
+    use aws_smithy_types::body::SdkBody;
+
+    #[test]
+    fn an_answer_that_could_not_be_read_says_why() {
+        let cause = std::io::Error::other("expected a map and found text");
+        let unread = GetMetricDataError::unhandled(cause);
+        let answer = HttpResponse::new(200.try_into().unwrap(), SdkBody::from("<html>"));
+        let error =
+            failed("cloudwatch:GetMetricData", "shop-dev-http")(SdkError::service_error(unread, answer));
+        let said = error.to_string();
+        assert!(said.contains("on shop-dev-http: unhandled error"), "{said}");
+        assert!(said.contains("expected a map and found text (HTTP 200)"), "{said}");
+        // A refusal without a body, as HEAD has it, stays one.
+        let bare = answered("s3:HeadBucket", "b", 403, "", "");
+        assert_eq!(bare.kind(), ErrorKind::Forbidden);
+    }
 
     #[test]
     fn what_passes_is_tried_again_and_what_does_not_says_what_to_do() {
