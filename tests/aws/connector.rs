@@ -48,6 +48,11 @@ impl Fault {
         Self::Timeout,
         Self::Killed,
     ];
+
+    /// Whether it differs from another only in what has been done.
+    pub(crate) const fn is_after(self) -> bool {
+        matches!(self, Self::FailedAfter | Self::ResetAfter)
+    }
 }
 
 /// A call that was made.
@@ -168,8 +173,8 @@ impl Wire {
         if let Some(watch) = script.watch.as_ref().filter(|_| !call.reads())
             && let Err(found) = self.0.aws.look(watch)
         {
-            let found = format!("after {} {}: {found}", call.name(), subject(call));
             script.seen.push(found);
+            script.seen.dedup();
         }
     }
 }

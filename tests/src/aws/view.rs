@@ -57,22 +57,18 @@ impl State {
         all.extend(self.schedules.iter().map(|(name, s)| (format!("schedule/{name}"), s.clone())));
     }
 
-    /// What serves, by function: the configuration that the alias `live` goes to; an error where it goes nowhere, or to
-    /// what is not ready.
+    /// What serves, by function: the configuration of the version that the alias `live` goes to, and whether it takes calls.
     ///
     /// # Errors
-    /// What is wrong with it.
-    pub fn serving(&self) -> Result<BTreeMap<String, Value>, String> {
+    /// It goes to none that is there.
+    pub fn serving(&self) -> Result<BTreeMap<String, (Value, bool)>, String> {
         let mut all = BTreeMap::new();
         for (name, function) in &self.functions {
             let Some(alias) = function.aliases.get("live") else { continue };
             let number = alias["FunctionVersion"].as_str().and_then(|number| number.parse::<u64>().ok());
             let version = number.and_then(|number| function.versions.get(&number));
             let version = version.ok_or_else(|| format!("{name}: live goes to no version: {alias}"))?;
-            if version.pending > 0 {
-                return Err(format!("{name}: live goes to a version that takes no calls yet: {alias}"));
-            }
-            all.insert(name.clone(), bare(&version.config));
+            all.insert(name.clone(), (bare(&version.config), version.pending == 0));
         }
         Ok(all)
     }
