@@ -73,8 +73,18 @@ type Watch = Box<dyn Fn(&State) -> Result<(), String> + Send>;
 struct Script {
     made: Vec<Made>,
     fault: Option<(usize, Fault)>,
+    gate: Option<(usize, Arc<Gate>)>,
     watch: Option<Watch>,
     seen: Vec<String>,
+}
+
+/// Where a deployment is held.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    /// It has come there.
+    pub(crate) reached: Notify,
+    /// It may go on.
+    pub(crate) go: Notify,
 }
 
 struct Inner {
@@ -105,6 +115,13 @@ impl Wire {
         script.fault = fault;
     }
 
+    /// Holds the call of this number, from 1, until it may go on.
+    pub(crate) fn hold(&self, k: usize) -> Arc<Gate> {
+        let gate = Arc::default();
+        self.script().gate = Some((k, Arc::clone(&gate)));
+        gate
+    }
+
     /// Looks at the account after each call from now on.
     pub(crate) fn watch(&self, watch: impl Fn(&State) -> Result<(), String> + Send + 'static) {
         self.script().watch = Some(Box::new(watch));
@@ -131,7 +148,11 @@ impl Wire {
 
     async fn call(self, request: Request<Bytes>) -> Result<Response<Bytes>, ConnectorError> {
         let call = Call::read(&request).map_err(|refused| broken(&format!("{refused:?}")))?;
-        let (at, fault) = self.begin(&call);
+        let (at, fault, gate) = self.begin(&call);
+        if let Some(gate) = gate {
+            gate.reached.notify_one();
+            gate.go.notified().await;
+        }
         tokio::time::sleep(LATENCY).await;
         match fault {
             Some(Fault::Throttled) => return Ok(throttled(&call)),
@@ -155,12 +176,14 @@ impl Wire {
         }
     }
 
-    fn begin(&self, call: &Call) -> (usize, Option<Fault>) {
+    fn begin(&self, call: &Call) -> (usize, Option<Fault>, Option<Arc<Gate>>) {
         let mut script = self.script();
         let name = format!("{} {}", call.name(), subject(call));
         script.made.push(Made { name, reads: call.reads(), status: None });
         let at = script.made.len();
-        (at, script.fault.filter(|(k, _)| *k == at).map(|(_, fault)| fault))
+        let fault = script.fault.filter(|(k, _)| *k == at).map(|(_, fault)| fault);
+        let gate = script.gate.as_ref().filter(|(k, _)| *k == at).map(|(_, gate)| Arc::clone(gate));
+        (at, fault, gate)
     }
 
     fn end(&self, at: usize, call: &Call, status: u16) {

@@ -7,6 +7,7 @@
 mod apps;
 mod connector;
 mod sweep;
+mod two;
 
 use std::sync::Arc;
 

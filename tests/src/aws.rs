@@ -67,7 +67,7 @@ impl Aws {
 impl State {
     fn answer(&mut self, call: &Call) -> Outcome {
         match call.service.as_str() {
-            "sts" => iam::identity(call),
+            "sts" => iam::identity(self, call),
             "iam" => iam::answer(self, call),
             "lambda" => lambda::answer(self, call),
             "sqs" => sqs::answer(self, call),

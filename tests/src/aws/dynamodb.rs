@@ -107,10 +107,10 @@ fn table<'a>(state: &'a mut State, name: &str) -> Result<&'a mut Table, Failure>
 
 /// One that nothing is being done to.
 fn idle<'a>(state: &'a mut State, name: &str) -> Result<&'a mut Table, Failure> {
+    state.tables.retain(|_, table| !(table.going && table.busy == 0));
     let table = table(state, name)?;
-    if table.busy > 0 {
-        // Asking passes the time here too: whoever is refused comes again.
-        still(&mut table.busy);
+    // Asking passes the time here too: whoever is refused comes again.
+    if still(&mut table.busy) {
         return Err(in_use(&format!("Attempt to change a resource which is still in use: {name}")));
     }
     Ok(table)

@@ -8,12 +8,31 @@ use super::wire::xml::{element, leaf};
 use super::wire::{Call, Failure, Outcome, Reply};
 
 /// STS.
-pub(super) fn identity(call: &Call) -> Outcome {
-    if call.operation != "GetCallerIdentity" {
-        return Err(Failure::unknown(call));
+pub(super) fn identity(state: &mut State, call: &Call) -> Outcome {
+    match call.operation.as_str() {
+        "GetCallerIdentity" => {
+            let arn = format!("arn:aws:iam::{ACCOUNT}:user/simulated");
+            Ok(Reply::Result([leaf("Arn", &arn), leaf("UserId", "AIDA"), leaf("Account", ACCOUNT)].concat()))
+        }
+        "AssumeRole" => assume(state, call),
+        _ => Err(Failure::unknown(call)),
     }
-    let arn = format!("arn:aws:iam::{ACCOUNT}:user/simulated");
-    Ok(Reply::Result([leaf("Arn", &arn), leaf("UserId", "AIDA"), leaf("Account", ACCOUNT)].concat()))
+}
+
+/// Other programs try a new role themselves before they give it to a function.
+fn assume(state: &mut State, call: &Call) -> Outcome {
+    let role = call.need("RoleArn")?;
+    if !state.assumable(role, "sts:AssumeRole") {
+        let message = format!("User is not authorized to perform: sts:AssumeRole on resource: {role}");
+        return Err(Failure::new(403, "AccessDenied", message));
+    }
+    let credentials = [
+        leaf("AccessKeyId", "ASIASIMULATED"),
+        leaf("SecretAccessKey", "secret"),
+        leaf("SessionToken", "token"),
+        leaf("Expiration", "2099-01-01T00:00:00Z"),
+    ];
+    Ok(Reply::Result(element("Credentials", &credentials.concat())))
 }
 
 pub(super) fn answer(state: &mut State, call: &Call) -> Outcome {

@@ -71,11 +71,10 @@ pub fn throttled(call: &Call) -> Response<Bytes> {
     let (status, code) = match call.service.as_str() {
         "lambda" => (429, "TooManyRequestsException"),
         "scheduler" => (429, "ThrottlingException"),
-        "sns" => (429, "Throttled"),
         "s3" => (503, "SlowDown"),
         "sqs" => (403, "RequestThrottled|RequestThrottled"),
         "tagging" => (429, "ThrottledException"),
-        "iam" | "sts" => (400, "Throttling"),
+        "iam" | "sts" | "sns" => (400, "Throttling"),
         _ => (400, "ThrottlingException"),
     };
     failed(call, &Failure::new(status, code, "Rate exceeded"))
