@@ -1,5 +1,6 @@
 //! The test kit: the rooms under test, and what the suites share.
 
+pub mod aws;
 pub mod ministack;
 pub mod parity;
 pub mod rooms;
