@@ -2,6 +2,7 @@
 //! not follow: shares are judged by what boto3 reads back.
 
 mod app;
+mod input;
 mod lifecycle;
 mod metrics;
 mod policy;
