@@ -32,6 +32,7 @@ pub(crate) async fn deployed(before: State, desired: &Desired) -> State {
     let result = run(&wire, desired).await.result.expect("nobody kills it");
     assert!(result.is_ok(), "{:?}: {:#?}", result.err(), wire.made());
     assert_eq!(wire.seen(), Vec::<String>::new());
+    aws.settle();
     aws.state()
 }
 
@@ -120,6 +121,7 @@ impl Scenario {
         if !self.settled.lock().expect("nobody panics with it").insert(aws.look(whole)) {
             return failures;
         }
+        aws.settle();
         wire.disturb(None);
         let third = run(wire, &self.desired).await;
         failures.extend(failed(&third.result).map(|error| format!("the third run failed: {error}")));
@@ -214,4 +216,15 @@ async fn triggers_destroy() {
     let scenario = Scenario::of("triggers, destroy", before, apps::nothing()).await;
     assert!(scenario.after.resources().is_empty(), "{:?}", scenario.after.resources());
     scenario.sweep().await;
+}
+
+/// What is on its way out is not what is there.
+#[tokio::test(start_paused = true)]
+async fn triggers_right_after_a_destroy() {
+    let wanted = deployed(State::new(SETTINGS), &apps::triggers(1)).await;
+    let (aws, wire) = account(wanted.clone());
+    assert!(matches!(run(&wire, &apps::nothing()).await.result, Some(Ok(_))));
+    let result = run(&wire, &apps::triggers(1)).await.result.expect("nobody kills it");
+    assert!(result.is_ok(), "{:?}", result.err());
+    assert_eq!(difference(&wanted, &aws.state()), None);
 }
