@@ -14,6 +14,7 @@ use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http::{Request, Response};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use xcloud_tests::aws::{Aws, Call, State, internal, throttled};
 
 /// How long a call takes.
@@ -64,6 +65,15 @@ pub(crate) struct Made {
     pub(crate) reads: bool,
     /// The status that it was answered with; none: it got no answer.
     pub(crate) status: Option<u16>,
+    /// When it was answered, by the paused clock.
+    pub(crate) at: Option<Instant>,
+}
+
+impl Made {
+    /// Whether it has changed something.
+    pub(crate) fn changed(&self) -> bool {
+        !self.reads && self.status.is_some_and(|status| status < 300)
+    }
 }
 
 /// Looks at the account after every call.
@@ -179,7 +189,7 @@ impl Wire {
     fn begin(&self, call: &Call) -> (usize, Option<Fault>, Option<Arc<Gate>>) {
         let mut script = self.script();
         let name = format!("{} {}", call.name(), subject(call));
-        script.made.push(Made { name, reads: call.reads(), status: None });
+        script.made.push(Made { name, reads: call.reads(), status: None, at: None });
         let at = script.made.len();
         let fault = script.fault.filter(|(k, _)| *k == at).map(|(_, fault)| fault);
         let gate = script.gate.as_ref().filter(|(k, _)| *k == at).map(|(_, gate)| Arc::clone(gate));
@@ -188,7 +198,8 @@ impl Wire {
 
     fn end(&self, at: usize, call: &Call, status: u16) {
         let mut script = self.script();
-        script.made[at - 1].status = Some(status);
+        let made = &mut script.made[at - 1];
+        (made.status, made.at) = (Some(status), Some(Instant::now()));
         if status == 501 {
             let unknown = format!("the simulator does not know {}", call.name());
             script.seen.push(unknown);

@@ -89,18 +89,19 @@ impl Contest {
         };
         let (earlier, later) = tokio::join!(run(&first, &self.desired[0]), later);
         let mut failures = [first.seen(), second.seen()].concat();
-        failures.extend(lost(&earlier, &first.made()));
-        failures.extend(lost(&later, &second.made()));
+        failures.extend(lost(&earlier, &first.made(), &second.made()));
+        failures.extend(lost(&later, &second.made(), &first.made()));
         let fine = |run: &Run| matches!(run.result, Some(Ok(_)));
         match (fine(&earlier), fine(&later)) {
             (true, true) => tally.both += 1,
             (true, false) => tally.first += 1,
             (false, true) => tally.second += 1,
-            (false, false) => failures.push("nobody won".to_owned()),
+            (false, false) => failures.push(format!("nobody won: {}; and {}", why(&earlier), why(&later))),
         }
         failures.extend(self.end(&aws, [fine(&earlier), fine(&later)], tally).await);
+        let at = first.made().get(k - 1).map(|made| made.name.clone()).unwrap_or_default();
         for failure in failures {
-            tally.failures.entry(failure).or_default().push(format!("{k} {order:?}"));
+            tally.failures.entry(failure).or_default().push(format!("{k} {order:?} ({at})"));
         }
     }
 
@@ -137,21 +138,30 @@ impl Contest {
 
 /// What is wrong with how one lost: it says that another is under way; and whom the guard has kept out has made roles at
 /// most.
-fn lost(run: &Run, made: &[Made]) -> Vec<String> {
+fn lost(run: &Run, made: &[Made], other: &[Made]) -> Vec<String> {
     let Some(Err(error)) = &run.result else { return Vec::new() };
     let mut failures = Vec::new();
     if !error.to_string().contains("another deployment of this stage is under way") {
         failures.push(format!("the loser says: {error}"));
     }
-    let writes = || made.iter().filter(|made| !made.reads && made.status.is_some_and(|status| status < 300));
-    let guarded = !writes().any(|made| made.name.starts_with("lambda:"));
-    for write in writes().filter(|made| guarded && !made.name.starts_with("iam:")) {
-        failures.push(format!("the loser wrote: {}", write.name));
+    let writes = || made.iter().filter(|made| made.changed());
+    if !writes().any(|made| made.name.starts_with("lambda:")) {
+        let others = writes().filter(|made| !made.name.starts_with("iam:"));
+        failures.extend(others.map(|made| format!("the loser wrote: {}", made.name)));
     }
-    if writes().any(|made| made.name.contains("Alias")) {
-        failures.push("the loser moved traffic".to_owned());
+    let guard =
+        other.iter().find(|made| made.changed() && made.name.starts_with("lambda:")).and_then(|made| made.at);
+    let late = |made: &&Made| made.name.contains("Alias") && guard.is_some_and(|guard| made.at > Some(guard));
+    if let Some(moved) = writes().find(late) {
+        failures.push(format!("the loser moved traffic after the other had begun: {}", moved.name));
     }
     failures
+}
+
+/// Why a run failed, without the ids.
+fn why(run: &Run) -> String {
+    let error = run.result.as_ref().and_then(|result| result.as_ref().err()).map(ToString::to_string);
+    error.unwrap_or_default().chars().take(220).collect()
 }
 
 /// What serves, whatever the app's versions are called.

@@ -49,6 +49,11 @@ impl Aws {
         look(&self.lock())
     }
 
+    /// Time passes: nothing is on its way any more.
+    pub fn settle(&self) {
+        self.lock().settle();
+    }
+
     /// Does what a request asks for, at once, and answers it.
     pub fn answer(&self, request: &Request<Bytes>) -> Response<Bytes> {
         let call = match Call::read(request) {

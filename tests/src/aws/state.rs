@@ -99,6 +99,20 @@ impl State {
         Self { settings, ..Self::default() }
     }
 
+    /// Ends what is on its way.
+    pub fn settle(&mut self) {
+        for function in self.functions.values_mut() {
+            (function.pending, function.updating) = (0, 0);
+            function.versions.values_mut().for_each(|version| version.pending = 0);
+            function.warm.values_mut().for_each(|warm| warm.busy = 0);
+        }
+        self.roles.values_mut().for_each(|role| role.unknown = 0);
+        self.mappings.retain(|_, mapping| mapping.doing != "Deleting");
+        self.mappings.values_mut().for_each(|mapping| mapping.busy = 0);
+        self.tables.retain(|_, table| !table.going);
+        self.tables.values_mut().for_each(|table| table.busy = 0);
+    }
+
     /// An id that nothing had before.
     pub(super) fn id(&mut self) -> String {
         self.ids += 1;
