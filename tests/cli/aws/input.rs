@@ -18,14 +18,12 @@ fn refused(app: &App) -> (i32, Value, String) {
 
 #[test]
 fn settings_that_lambda_does_not_take_end_it_before_anything_is_made() {
-    let Some(app) = App::start("limits", &["record", "sweep"], "") else { return };
+    let Some(app) = App::start("limits", &["record"], "") else { return };
     // In the file, and what is said of it: a limit of Lambda's ends it as `check` does, with 6.
     for (setting, exit, parts) in [
         ("memory = \"11GB\"", 6, ["11264", "10240"]),
         ("memory = \"64MB\"", 6, ["64", "128"]),
         ("timeout = \"16m\"", 6, ["960", "900"]),
-        ("max_attempts = 1001", 6, ["1001", "1000"]),
-        ("batch = 10001", 6, ["10001", "10000"]),
         ("env = { AWS_REGION = \"mars\" }", 6, ["AWS_REGION", "record"]),
         ("memory = \"much\"", 2, ["memory", "xcloud.toml"]),
         ("aws = { role = \"admin\" }", 2, ["role", "arn:"]),
@@ -40,14 +38,23 @@ fn settings_that_lambda_does_not_take_end_it_before_anything_is_made() {
     app.data(&["plan"]);
 }
 
+/// `check` says of these that they will be the nearest that Lambda takes: so they are.
 #[test]
-fn schedules_that_eventbridge_cannot_say_end_it_before_anything_is_made() {
-    let Some(app) = App::start("when", &["sweep"], "") else { return };
-    for schedule in ["0 9 1 * 1", "every 90 seconds", "tomorrow"] {
-        app.build(&["sweep"], |function| function["trigger"]["schedule"] = json!(schedule));
-        let (code, _, message) = refused(&app);
-        assert!((code == 6 || code == 2) && message.contains(schedule), "{schedule}: {code}: {message}");
-    }
+fn settings_that_are_to_be_made_smaller_are() {
+    let toml = "[functions.record]\nmax_attempts = 1001\nbatch = 10001\n";
+    let Some(app) = App::start("nearest", &["record"], toml) else { return };
+    let output = app.run(&["deploy"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("it will be 1000") && output.status.success(), "{said}");
+    let url = format!("sqs.get_queue_url(QueueName={:?})['QueueUrl']", app.resource("recorded"));
+    let redrive = format!(
+        "sqs.get_queue_attributes(QueueUrl={url}, AttributeNames=['RedrivePolicy'])['Attributes']['RedrivePolicy']"
+    );
+    assert!(app.ask(&redrive).as_str().is_some_and(|redrive| redrive.contains("1000")), "{said}");
+    assert_eq!(
+        app.ask("lambda_.list_event_source_mappings()['EventSourceMappings'][0]['BatchSize']"),
+        10_000
+    );
 }
 
 /// What is asked of a project that was never deployed is an error with its name, not an empty list.
