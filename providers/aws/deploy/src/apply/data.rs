@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types as dynamodb;
 use aws_sdk_s3::types as s3;
 use aws_sdk_sqs::types::QueueAttributeName as Attribute;
 use serde_json::json;
-use xcloud_core::Result;
+use xcloud_core::{Error, Result};
 
 use super::{Work, built, until};
 use crate::error::{failed, optional};
@@ -123,6 +123,19 @@ pub(super) async fn delete_bucket(work: &Work<'_>) -> Result<()> {
     Ok(())
 }
 
+/// What it means that a table cannot be made because it is there: one on its way out makes room soon.
+async fn there_already(work: &Work<'_>, table: &str) -> Result<Error> {
+    let asked = work.session.read.dynamodb().describe_table().table_name(table).send().await;
+    let status = optional(asked.map_err(failed("dynamodb:DescribeTable", table)))?;
+    let status = status.and_then(|answer| answer.table?.table_status);
+    Ok(match status {
+        Some(dynamodb::TableStatus::Deleting) | None => {
+            Error::unavailable(format!("the table {table} is still being deleted"))
+        }
+        Some(_) => Error::conflict(format!("the table {table} is there already")),
+    })
+}
+
 /// Makes a table, or begins the stream of its changes.
 pub(super) async fn table(work: &Work<'_>) -> Result<()> {
     let table = work.names.table(work.name);
@@ -150,7 +163,7 @@ pub(super) async fn table(work: &Work<'_>) -> Result<()> {
         // That it is there already has the code of what passes; here it does not.
         let made = match made {
             Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => {
-                Err(xcloud_core::Error::conflict(format!("the table {table} is there already")))
+                Err(there_already(work, &table).await?)
             }
             made => made.map_err(failed("dynamodb:CreateTable", &table)),
         };

@@ -25,7 +25,12 @@ pub(super) async fn publish(work: &Work<'_>) -> Result<()> {
         ready(&work.session.read, &function, None).await?;
         made = one(work, &function, &label).await?;
     }
-    ready(&work.session.read, &function, Some(&made.0)).await.map(drop)
+    // What gets traffic is waited for where it gets it: a deployment that was killed here has left it to the next.
+    if work.desired.no_traffic {
+        ready(&work.session.read, &function, Some(&made.0)).await.map(drop)
+    } else {
+        Ok(())
+    }
 }
 
 async fn one(work: &Work<'_>, function: &str, label: &Label) -> Result<(String, Option<String>)> {
@@ -70,6 +75,7 @@ pub(super) async fn alias(work: &Work<'_>) -> Result<()> {
     let version =
         version.ok_or_else(|| Error::unavailable(format!("{function} has no version v{number} yet")))?;
     let version = version.number.to_string();
+    ready(&work.session.read, &function, Some(&version)).await?;
     if work.creates() {
         let create = work.session.write.lambda().create_alias().function_name(&function).name(ALIAS);
         let create = create.function_version(&version).send().await;

@@ -179,6 +179,10 @@ async fn table(look: &Look<'_>, name: &str) -> Result<Option<Resource>> {
     };
     let description =
         answer.table.unwrap_or_else(|| aws_sdk_dynamodb::types::TableDescription::builder().build());
+    // On its way out it is not there; that its name is not free yet, the step waits for.
+    if description.table_status == Some(aws_sdk_dynamodb::types::TableStatus::Deleting) {
+        return Ok(None);
+    }
     let arn = look.names.table_arn(&table);
     if !look.is_tagged(&arn) {
         let tags = dynamodb.list_tags_of_resource().resource_arn(&arn).send().await;
