@@ -4,6 +4,8 @@
 //! The evidence is a simulator's: it shows that our steps come to the same end under faults as the simulator has them. What
 //! ministack says of a part of it is in `tests/cli/aws_faults.rs`.
 
+#![allow(clippy::print_stdout, reason = "a sweep says how much it has tried")]
+
 mod apps;
 mod connector;
 mod sweep;

@@ -58,7 +58,7 @@ impl Aws {
     pub fn answer(&self, request: &Request<Bytes>) -> Response<Bytes> {
         let call = match Call::read(request) {
             Ok(call) => call,
-            Err(response) => return response,
+            Err(response) => return *response,
         };
         let outcome = self.lock().answer(&call);
         wire::respond(&call, outcome)

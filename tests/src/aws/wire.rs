@@ -71,7 +71,7 @@ impl Call {
     ///
     /// # Errors
     /// The answer to one that nothing can be made of.
-    pub fn read(request: &Request<Bytes>) -> Result<Self, Response<Bytes>> {
+    pub fn read(request: &Request<Bytes>) -> Result<Self, Box<Response<Bytes>>> {
         let service = service(request).ok_or_else(|| refused(StatusCode::FORBIDDEN, "it is not signed"))?;
         let path = request.uri().path().split('/').filter(|part| !part.is_empty());
         let mut path: Vec<String> = path.map(decoded).collect();
@@ -157,8 +157,8 @@ fn body(call: &Call) -> Value {
     }
 }
 
-fn refused(status: StatusCode, why: &str) -> Response<Bytes> {
+fn refused(status: StatusCode, why: &str) -> Box<Response<Bytes>> {
     let mut response = Response::new(Bytes::from(format!("the simulator of AWS refuses this: {why}\n")));
     *response.status_mut() = status;
-    response
+    Box::new(response)
 }
