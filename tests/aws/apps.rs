@@ -67,6 +67,17 @@ pub(crate) fn triggers(number: u32) -> Desired {
     desired(functions, spec, number)
 }
 
+/// So many functions, each with a queue of its own.
+pub(crate) fn many(functions: usize, number: u32) -> Desired {
+    let queues: Vec<String> = (0..functions).map(|at| format!("work-{at}")).collect();
+    let of = |queue: &String| {
+        let trigger = TriggerSpec::Queue { queue: queue.clone(), batch: None };
+        function(&queue.replace("work", "worker"), trigger, &[], &[])
+    };
+    let functions = queues.iter().map(of).collect();
+    desired(functions, Spec { queues, ..Spec::default() }, number)
+}
+
 /// Nothing, and the data gone too.
 pub(crate) fn nothing() -> Desired {
     Desired { delete_data: true, ..Desired::nothing(stage()) }

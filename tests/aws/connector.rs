@@ -17,8 +17,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use xcloud_tests::aws::{Aws, Call, State, internal, throttled};
 
-/// How long a call takes.
-const LATENCY: Duration = Duration::from_millis(20);
+/// How long a request takes to AWS, and its answer back: 50 ms a call.
+const LATENCY: Duration = Duration::from_millis(25);
 
 /// What may happen to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,6 +8,7 @@
 
 mod apps;
 mod connector;
+mod scale;
 mod sweep;
 mod two;
 
