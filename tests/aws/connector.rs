@@ -50,6 +50,15 @@ impl Fault {
         Self::Killed,
     ];
 
+    /// Whether the connection breaks, and not the service; none for neither.
+    pub(crate) const fn is_reset(self) -> Option<bool> {
+        match self {
+            Self::ResetBefore | Self::ResetAfter => Some(true),
+            Self::Failed | Self::FailedAfter => Some(false),
+            _ => None,
+        }
+    }
+
     /// Whether it differs from another only in what has been done.
     pub(crate) const fn is_after(self) -> bool {
         matches!(self, Self::FailedAfter | Self::ResetAfter)

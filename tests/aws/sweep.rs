@@ -78,17 +78,21 @@ impl Scenario {
         );
     }
 
-    /// Each call with each fault; on a call that changes nothing it is the same before and after. Where `rotates`, calls that
-    /// change nothing have two of the five each, in turn, unless all are asked for.
+    /// Each call with each fault; on a call that changes nothing it is the same before and after. Where it `rotates`, such
+    /// calls have one of the five each, in turn, and of a service's failure and a broken connection the others have one;
+    /// unless all are asked for.
     fn points(&self) -> impl Iterator<Item = (usize, Fault)> {
         let all = std::env::var("XCLOUD_FAULT_POINTS").is_ok_and(|points| points == "all");
         let rotates = self.rotates && !all;
         let of = move |(at, made): (usize, &Made)| {
-            let faults: Vec<_> =
+            let mut faults: Vec<_> =
                 Fault::ALL.into_iter().filter(|fault| !made.reads || !fault.is_after()).collect();
-            let some = if made.reads && rotates { 2 } else { faults.len() };
-            let chosen: Vec<_> = faults.iter().cycle().skip(at * 2).take(some).copied().collect();
-            chosen.into_iter().map(move |fault| (at + 1, fault))
+            if rotates && made.reads {
+                faults = vec![faults[at % faults.len()]];
+            } else if rotates {
+                faults.retain(|fault| fault.is_reset().is_none_or(|reset| reset == (at % 2 == 0)));
+            }
+            faults.into_iter().map(move |fault| (at + 1, fault))
         };
         self.calls.iter().enumerate().flat_map(of)
     }
