@@ -16,7 +16,7 @@ use xcloud_deploy::{Action, Change, Desired, FieldChange, Observed, Plan, Resour
 use crate::label::{Label, app_digest};
 use crate::names::Names;
 use crate::observe::PUBLISHED;
-use crate::wanted::{self, Fields, RETENTION_DAYS, SECRETS, id};
+use crate::wanted::{self, Fields, MAX_INSTANCES, RETENTION_DAYS, SECRETS, id};
 
 /// A published version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,10 +91,16 @@ fn complete(resource: &mut Resource, now: Option<&Resource>, desired: &Desired) 
             resource.fields.insert("retention_days".to_owned(), RETENTION_DAYS.into());
         }
         "function" => {
+            let there = now;
             let now = now.iter().flat_map(|now| now.fields.keys());
             let gone: Vec<_> =
                 now.filter(|path| goes(path, &resource.fields, desired, name)).cloned().collect();
             resource.fields.extend(gone.into_iter().map(|path| (path, Value::Null)));
+            // Only deployments reserve: what nobody asks for any more is free for others again.
+            let reserved = MAX_INSTANCES.to_owned();
+            if there.is_some_and(|there| there.fields.contains_key(&reserved)) {
+                resource.fields.entry(reserved).or_insert(Value::Null);
+            }
         }
         _ => {}
     }

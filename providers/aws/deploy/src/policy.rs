@@ -19,12 +19,16 @@ type Rights = BTreeMap<String, BTreeSet<&'static str>>;
 /// The policy of a plan: what is read to make it, and what its steps write.
 pub(crate) fn policy(desired: &Desired, plan: &Plan, names: &Names) -> Value {
     let mut rights = Rights::new();
-    for action in ["sts:GetCallerIdentity", "tag:GetResources", "lambda:ListEventSourceMappings"] {
+    // Lists are of everything.
+    for action in [
+        "iam:ListRoles",
+        "lambda:ListEventSourceMappings",
+        "logs:DescribeLogGroups",
+        "sts:GetCallerIdentity",
+        "tag:GetResources",
+    ] {
         add(&mut rights, "*", &[action]);
     }
-    let roles = format!("arn:{}:iam::{}:role{}", names.partition, names.account, names.role_path());
-    add(&mut rights, &roles, &["iam:ListRoles"]);
-    add(&mut rights, &names.log_group_arn("*"), &["logs:DescribeLogGroups"]);
     for change in &plan.changes {
         if let Some((function, _)) = prune::number(&change.resource) {
             let versions = format!("{}:*", names.function_arn(&names.function(function)));
@@ -47,7 +51,7 @@ fn add(rights: &mut Rights, resource: &str, actions: &[&'static str]) {
 /// Statements with the same actions become one.
 fn document(rights: Rights) -> Value {
     let mut by_actions: BTreeMap<BTreeSet<&str>, Vec<String>> = BTreeMap::new();
-    for (resource, actions) in rights {
+    for (resource, actions) in rights.into_iter().filter(|(_, actions)| !actions.is_empty()) {
         by_actions.entry(actions).or_default().push(resource);
     }
     let statements = by_actions
@@ -63,7 +67,10 @@ fn reads(rights: &mut Rights, names: &Names, kind: &str, name: &str) {
     let mut add = |resource: &str, actions: &[&'static str]| add(rights, resource, actions);
     match kind {
         "queue" => {
-            add(&names.queue_arn(&names.queue(name)), &["sqs:GetQueueAttributes", "sqs:ListQueueTags"])
+            // Its dead letters are looked for where nobody consumes it any more, too.
+            for queue in [names.queue(name), names.dead_letters(name)] {
+                add(&names.queue_arn(&queue), &["sqs:GetQueueAttributes", "sqs:ListQueueTags"]);
+            }
         }
         "dead-letters" => {
             add(
@@ -90,6 +97,8 @@ fn reads(rights: &mut Rights, names: &Names, kind: &str, name: &str) {
             let own = ["lambda:GetAlias", "lambda:GetFunction", "lambda:ListVersionsByFunction"];
             add(&names.function_arn(&function), &own);
             add(&names.function_arn(&function), &["lambda:GetFunctionConfiguration"]);
+            // The reference says the function, where the call names its alias.
+            add(&names.function_arn(&function), &["lambda:GetPolicy"]);
             add(&alias, &["lambda:GetPolicy", "lambda:GetProvisionedConcurrencyConfig"]);
         }
         "version" => {
@@ -215,7 +224,7 @@ fn function_rights(
         }
     }
     if changes("max_instances") {
-        add(rights, &arn, &["lambda:PutFunctionConcurrency"]);
+        add(rights, &arn, &["lambda:DeleteFunctionConcurrency", "lambda:PutFunctionConcurrency"]);
     }
     if changes("role") {
         let role = given_role(desired, name).map_or_else(|| names.role_arn(&function), str::to_owned);
@@ -237,7 +246,9 @@ fn trigger(rights: &mut Rights, names: &Names, desired: &Desired, (kind, name): 
                 &["lambda:AddPermission", "lambda:CreateFunctionUrlConfig", "lambda:UpdateFunctionUrlConfig"];
             let changed =
                 &["lambda:AddPermission", "lambda:RemovePermission", "lambda:UpdateFunctionUrlConfig"];
-            add(rights, &arn, done.of(made, changed, &["lambda:DeleteFunctionUrlConfig"]));
+            let actions = done.of(made, changed, &["lambda:DeleteFunctionUrlConfig"]);
+            add(rights, &arn, actions);
+            add(rights, &names.alias_arn(&function), actions);
         }
         "mapping" => {
             // What they are bound to is a condition, not a resource: the mapping itself has an id that nobody knows yet.
@@ -264,6 +275,7 @@ fn trigger(rights: &mut Rights, names: &Names, desired: &Desired, (kind, name): 
         }
         "notification" => {
             add(rights, &arn, permissions);
+            add(rights, &names.alias_arn(&function), permissions);
             for bucket in sources(names, desired, name) {
                 let bucket = names.bucket_arn(&bucket);
                 add(rights, &bucket, &["s3:GetBucketNotification", "s3:PutBucketNotification"]);
@@ -271,10 +283,13 @@ fn trigger(rights: &mut Rights, names: &Names, desired: &Desired, (kind, name): 
         }
         "subscription" => {
             add(rights, &arn, permissions);
+            add(rights, &names.alias_arn(&function), permissions);
             for topic in sources(names, desired, name) {
                 let topic = names.topic_arn(&topic);
-                add(rights, &topic, done.of(&["sns:Subscribe"], &["sns:Subscribe"], &["sns:Unsubscribe"]));
+                add(rights, &topic, done.of(&["sns:Subscribe"], &["sns:Subscribe"], &[]));
             }
+            // A subscription's name is not of a kind that rights are given for.
+            add(rights, "*", done.of(&[], &["sns:Unsubscribe"], &["sns:Unsubscribe"]));
         }
         "warm" => {
             let made =
@@ -344,10 +359,12 @@ mod tests {
         assert_eq!(
             everywhere.iter().map(|s| &s["Action"]).collect::<Vec<_>>(),
             [&json!([
+                "iam:ListRoles",
                 "lambda:CreateEventSourceMapping",
                 "lambda:GetEventSourceMapping",
                 "lambda:ListEventSourceMappings",
                 "lambda:TagResource",
+                "logs:DescribeLogGroups",
                 "sts:GetCallerIdentity",
                 "tag:GetResources"
             ])]

@@ -21,8 +21,15 @@ pub(crate) const RETENTION_DAYS: i32 = 30;
 const DEFAULT_TIMEOUT: u32 = 3;
 /// How often a message is delivered where nothing is said, as on the other platforms.
 const DEFAULT_ATTEMPTS: u32 = 5;
+/// The field of reserved concurrency.
+pub(crate) const MAX_INSTANCES: &str = "max_instances";
 /// The most messages in one call where nothing is said.
 const DEFAULT_BATCH: u32 = 10;
+/// What SQS and Lambda take at most; `check` says that it will be that
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-parameters.html>).
+const MOST_ATTEMPTS: u32 = 1000;
+const MOST_IN_BATCH: u32 = 10_000;
+const MOST_POLLERS: u32 = 1000;
 /// Above it SQS asks for a window in which messages are gathered.
 const WITHOUT_WINDOW: u32 = 10;
 
@@ -105,7 +112,7 @@ fn all_data(desired: &Desired) -> Vec<Resource> {
             all.push(resource("queue", name, Fields::new(), Vec::new()));
             continue;
         };
-        let attempts = consumer.settings.max_attempts.unwrap_or(DEFAULT_ATTEMPTS);
+        let attempts = consumer.settings.max_attempts.unwrap_or(DEFAULT_ATTEMPTS).clamp(1, MOST_ATTEMPTS);
         // What AWS asks for, so that a message is not delivered again while it is being worked on
         // (<https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html>).
         let visibility = 6 * consumer.settings.timeout_seconds.unwrap_or(DEFAULT_TIMEOUT);
@@ -158,7 +165,7 @@ fn function_fields(desired: &Desired, names: &Names, function: &FunctionSpec) ->
     let mut all = versioned(desired, names, function);
     // Reserved concurrency: of the function, not of a version.
     if let Some(instances) = function.settings.max_instances {
-        all.insert("max_instances".to_owned(), instances.into());
+        all.insert(MAX_INSTANCES.to_owned(), instances.into());
     }
     all
 }
@@ -284,7 +291,7 @@ pub(crate) fn mapping_fields(names: &Names, function: &FunctionSpec) -> Fields {
     let settings = &function.settings;
     match &function.trigger {
         TriggerSpec::Queue { queue, batch } => {
-            let batch = batch.unwrap_or(DEFAULT_BATCH);
+            let batch = batch.unwrap_or(DEFAULT_BATCH).clamp(1, MOST_IN_BATCH);
             let mut all = fields([
                 ("batch", batch.into()),
                 ("enabled", true.into()),
@@ -294,7 +301,7 @@ pub(crate) fn mapping_fields(names: &Names, function: &FunctionSpec) -> Fields {
             ]);
             // Without it SQS's pollers hand over more than the function may take, and messages are put aside for that.
             if let Some(instances) = settings.max_instances {
-                all.insert("max_concurrency".to_owned(), instances.max(2).into());
+                all.insert("max_concurrency".to_owned(), instances.clamp(2, MOST_POLLERS).into());
             }
             all
         }

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types as lambda;
-use serde_json::Value;
 use xcloud_core::{Error, ErrorKind, Result};
 
 use super::{Work, busy, until};
@@ -194,8 +193,13 @@ async fn upload(work: &Work<'_>, revision: Option<String>) -> Result<()> {
 
 /// Reserved concurrency is of the function, with a call of its own.
 async fn reserve(work: &Work<'_>) -> Result<()> {
-    let Some(most) = work.field("max_instances").and_then(Value::as_i64) else { return Ok(()) };
+    let Some(field) = work.field(wanted::MAX_INSTANCES) else { return Ok(()) };
     let function = work.function();
+    let Some(most) = field.as_i64() else {
+        let gone = work.session.write.lambda().delete_function_concurrency().function_name(&function);
+        let gone = gone.send().await.map_err(failed("lambda:DeleteFunctionConcurrency", &function));
+        return optional(gone).map(drop);
+    };
     let put = work.session.write.lambda().put_function_concurrency().function_name(&function);
     let put = put.reserved_concurrent_executions(i32::try_from(most).unwrap_or(i32::MAX));
     put.send().await.map_err(failed("lambda:PutFunctionConcurrency", &function))?;

@@ -263,9 +263,9 @@ pub(super) async fn notification(work: &Work<'_>) -> Result<()> {
         source: Some(work.names.bucket_arn(&bucket)),
         account: Some(&work.names.account),
     };
-    // One that is bound to another bucket is of no use.
-    if !work.creates() {
-        disallow(work, Statement::OBJECTS).await?;
+    // The right to call is of one bucket: another's goes, with what calls from there.
+    if !work.creates() && work.field("bucket").is_some() {
+        delete_notification(work).await?;
     }
     allow(work, permission).await?;
     let events = crate::wanted::object_events(*on).into_iter().map(s3::Event::from);
@@ -323,7 +323,7 @@ pub(super) async fn subscription(work: &Work<'_>) -> Result<()> {
         account: None,
     };
     if !work.creates() {
-        disallow(work, Statement::TOPIC).await?;
+        delete_subscription(work).await?;
     }
     allow(work, permission).await?;
     // Subscribing an endpoint that is subscribed gives back the one that is there.

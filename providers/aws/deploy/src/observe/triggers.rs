@@ -69,7 +69,8 @@ async fn url(look: &Look<'_>, statements: &[Statement]) -> Result<Option<Resourc
 }
 
 async fn warm(look: &Look<'_>, name: &str) -> Result<Option<Resource>> {
-    if look.wanted(name).is_none_or(|function| function.settings.min_instances.is_none()) {
+    // With the function goes what keeps it warm.
+    if look.wanted(name).is_none() {
         return Ok(None);
     }
     let resource = look.names.function(name);
@@ -148,25 +149,27 @@ pub(super) async fn schedule(look: &Look<'_>, name: &str) -> Result<Option<Resou
 }
 
 async fn notification(look: &Look<'_>, name: &str, statements: &[Statement]) -> Result<Option<Resource>> {
-    let bucket = match look.wanted(name).map(|f| &f.trigger) {
+    let wanted = match look.wanted(name).map(|f| &f.trigger) {
         Some(TriggerSpec::Object { bucket, .. }) => Some(look.names.bucket(bucket)),
-        _ => Statement::source_of(statements, Statement::OBJECTS)
-            .and_then(|arn| arn.rsplit(':').next())
-            .map(str::to_owned),
+        _ => None,
     };
-    let Some(bucket) = bucket else { return Ok(None) };
+    // The right to call says which bucket it was; where that is another one, both are to change.
+    let allowed = Statement::source_of(statements, Statement::OBJECTS);
+    let allowed = allowed.and_then(|arn| arn.rsplit(':').next()).map(str::to_owned);
+    let Some(bucket) = allowed.clone().or_else(|| wanted.clone()) else { return Ok(None) };
     let asked = look.session.read.s3().get_bucket_notification_configuration().bucket(&bucket).send().await;
-    let Some(answer) = optional(asked.map_err(failed("s3:GetBucketNotification", &bucket)))? else {
-        return Ok(None);
-    };
+    let answer = optional(asked.map_err(failed("s3:GetBucketNotification", &bucket)))?;
     let resource = look.names.function(name);
-    let own = answer.lambda_function_configurations().iter().find(|c| c.id() == Some(resource.as_str()));
-    let Some(own) = own else { return Ok(None) };
-    let mut events: Vec<_> = own.events().iter().map(|event| event.as_str().to_owned()).collect();
+    let all = answer.as_ref().map(|answer| answer.lambda_function_configurations()).unwrap_or_default();
+    let own = all.iter().find(|c| c.id() == Some(resource.as_str()));
+    if own.is_none() && (allowed.is_none() || allowed == wanted) {
+        return Ok(None);
+    }
+    let events = own.map(|own| own.events()).unwrap_or_default();
+    let mut events: Vec<_> = events.iter().map(|event| event.as_str().to_owned()).collect();
     events.sort();
-    let allowed = Statement::source_of(statements, Statement::OBJECTS).is_some();
     let fields = Fields::from([
-        ("bucket".to_owned(), if allowed { bucket.as_str().into() } else { Value::Null }),
+        ("bucket".to_owned(), if allowed.is_some() { bucket.as_str().into() } else { Value::Null }),
         ("events".to_owned(), events.into()),
     ]);
     let logical = bucket.strip_suffix(&format!("-{}-{}", look.names.account, look.names.region));
@@ -175,16 +178,19 @@ async fn notification(look: &Look<'_>, name: &str, statements: &[Statement]) -> 
 }
 
 async fn subscription(look: &Look<'_>, name: &str, statements: &[Statement]) -> Result<Option<Resource>> {
-    let topic = match look.wanted(name).map(|f| &f.trigger) {
+    let wanted = match look.wanted(name).map(|f| &f.trigger) {
         Some(TriggerSpec::Topic { topic }) => Some(look.names.topic_arn(&look.names.topic(topic))),
-        _ => Statement::source_of(statements, Statement::TOPIC).map(str::to_owned),
+        _ => None,
     };
-    let Some(topic) = topic else { return Ok(None) };
+    let allowed = Statement::source_of(statements, Statement::TOPIC).map(str::to_owned);
+    let Some(topic) = allowed.clone().or_else(|| wanted.clone()) else { return Ok(None) };
     let endpoint = look.names.alias_arn(&look.names.function(name));
-    let Some(_) = subscription_of(&look.session.read, &topic, &endpoint).await? else { return Ok(None) };
-    let allowed = Statement::source_of(statements, Statement::TOPIC).is_some();
-    let fields =
-        Fields::from([("topic".to_owned(), if allowed { topic.as_str().into() } else { Value::Null })]);
+    let own = subscription_of(&look.session.read, &topic, &endpoint).await?;
+    if own.is_none() && (allowed.is_none() || allowed == wanted) {
+        return Ok(None);
+    }
+    let topic_now = if allowed.is_some() { topic.as_str().into() } else { Value::Null };
+    let fields = Fields::from([("topic".to_owned(), topic_now)]);
     let last = topic.rsplit(':').next().unwrap_or_default();
     let last = look.names.logical(last).unwrap_or(last);
     Ok(Some(found("subscription", name, fields, vec![id("function", name), id("topic", last)])))
