@@ -70,12 +70,15 @@ impl Scenario {
         for (failure, points) in &failures {
             println!("{}: {failure}: at {} points: {}", self.name, points.len(), points.join(", "));
         }
-        assert!(failures.is_empty(), "{}: {} kinds of failure", self.name, failures.len());
         let calls = self.calls.len();
-        println!(
-            "{}: {points} points ({calls} calls) tried on a simulator of AWS's control plane, all converged, in {took:.1?}",
-            self.name
+        let tried = format!("{points} points ({calls} calls) tried on a simulator of AWS's control plane");
+        assert!(
+            failures.is_empty(),
+            "{}: {tried} in {took:.1?}: {} kinds of failure",
+            self.name,
+            failures.len()
         );
+        println!("{}: {tried}, all converged, in {took:.1?}", self.name);
     }
 
     /// Each call with each fault; on a call that changes nothing it is the same before and after. Where it `rotates`, such
