@@ -36,10 +36,8 @@ pub struct Aws {
 pub(crate) struct Memory {
     /// This run's own word, which marks its guarded write.
     pub(crate) run: String,
-    /// The revisions that the plan was made of, by function.
+    /// The revisions that the plan was made of, by function's name and alias's ARN.
     revisions: Mutex<HashMap<String, String>>,
-    /// Whether the first function still bears this run's mark when traffic is about to move.
-    pub(crate) held: tokio::sync::Mutex<Option<bool>>,
     /// Who rewrites a bucket's notifications: one at a time.
     pub(crate) notifications: tokio::sync::Mutex<()>,
 }
@@ -49,26 +47,24 @@ impl Memory {
         use std::hash::{BuildHasher, RandomState};
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let run = format!("{:016x}", RandomState::new().hash_one(now));
-        Self {
-            run,
-            revisions: Mutex::default(),
-            held: tokio::sync::Mutex::default(),
-            notifications: tokio::sync::Mutex::default(),
-        }
+        Self { run, revisions: Mutex::default(), notifications: tokio::sync::Mutex::default() }
     }
 
     pub(crate) fn revision(&self, function: &str) -> Option<String> {
         self.revisions.lock().unwrap_or_else(PoisonError::into_inner).get(function).cloned()
     }
 
-    async fn observed(&self, names: &Names, observed: &Observed) {
-        *self.held.lock().await = None;
+    fn observed(&self, names: &Names, observed: &Observed) {
         let mut all = self.revisions.lock().unwrap_or_else(PoisonError::into_inner);
         all.clear();
         for resource in &observed.resources {
-            let Some(name) = resource.id.strip_prefix("function/") else { continue };
+            let Some((kind, name)) = resource.id.split_once('/') else { continue };
             let Some(revision) = resource.fields.get("revision").and_then(Value::as_str) else { continue };
-            all.insert(names.function(name), revision.to_owned());
+            match kind {
+                "function" => all.insert(names.function(name), revision.to_owned()),
+                "alias" => all.insert(names.alias_arn(&names.function(name)), revision.to_owned()),
+                _ => None,
+            };
         }
     }
 }
@@ -157,7 +153,7 @@ impl Provider for Aws {
     async fn observe(&self, desired: &Desired) -> Result<Observed> {
         let (session, names) = self.deployment(desired).await?;
         let observed = crate::observe::observe(session, &names, desired).await?;
-        self.memory.observed(&names, &observed).await;
+        self.memory.observed(&names, &observed);
         Ok(observed)
     }
 

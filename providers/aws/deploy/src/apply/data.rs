@@ -171,9 +171,14 @@ pub(super) async fn table(work: &Work<'_>) -> Result<()> {
     } else {
         true
     };
-    if exists && wanted {
+    // One that a try before has made has its stream.
+    if exists && wanted && !work.creates() {
         let update = client.update_table().table_name(&table).stream_specification(stream);
-        update.send().await.map_err(failed("dynamodb:UpdateTable", &table))?;
+        match update.send().await.map_err(failed("dynamodb:UpdateTable", &table)) {
+            // A try before began it, and its answer was lost.
+            Err(error) if work.attempt > 1 && error.message().contains("already has an enabled stream") => {}
+            updated => updated.map(drop)?,
+        }
     }
     until(|| async {
         let asked = work.session.read.dynamodb().describe_table().table_name(&table).send().await;

@@ -45,15 +45,11 @@ fn is_mine(work: &Work<'_>, now: &Now) -> bool {
     now.description().is_some_and(|text| text.ends_with(&work.memory.run))
 }
 
-/// Makes sure that no other deployment has taken over since this one's first write. Asked once, before traffic moves.
+/// Makes sure that no other deployment has taken over since this one's first write. Asked before traffic moves.
 pub(super) async fn holds(work: &Work<'_>) -> Result<()> {
     let Some(first) = work.desired.spec.functions.first() else { return Ok(()) };
     let function = work.names.function(&first.name);
-    let mut held = work.memory.held.lock().await;
-    if held.is_none() {
-        *held = Some(is_mine(work, &configuration(&work.session.read, &function, None).await?));
-    }
-    if *held == Some(true) {
+    if is_mine(work, &configuration(&work.session.read, &function, None).await?) {
         return Ok(());
     }
     Err(busy(Error::conflict(format!("{function} has the mark of a later one"))))

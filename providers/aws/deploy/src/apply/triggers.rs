@@ -167,7 +167,8 @@ async fn create_mapping(work: &Work<'_>) -> Result<String> {
             .maximum_batching_window_in_seconds(window),
         _ => return Err(Error::handler(format!("{} has no source", work.change.resource))),
     };
-    let made = create.send().await.map_err(failed("lambda:CreateEventSourceMapping", &function))?;
+    let made = create.send().await.map_err(failed("lambda:CreateEventSourceMapping", &function));
+    let made = made.map_err(|e| if e.kind() == ErrorKind::Conflict { super::busy(e) } else { e })?;
     made.uuid.ok_or_else(|| Error::handler("Lambda made an event source mapping without an id"))
 }
 

@@ -4,7 +4,7 @@ use aws_sdk_lambda::types as lambda;
 use xcloud_core::{Error, ErrorKind, Result};
 
 use super::function::{binary, code_sha256, ready};
-use super::{Work, until};
+use super::{Work, busy, until};
 use crate::client::Session;
 use crate::error::{failed, optional};
 use crate::label::{Label, app_digest};
@@ -36,7 +36,12 @@ pub(super) async fn publish(work: &Work<'_>) -> Result<()> {
 async fn one(work: &Work<'_>, function: &str, label: &Label) -> Result<(String, Option<String>)> {
     let publish = work.session.write.lambda().publish_version().function_name(function);
     let publish = publish.code_sha256(code_sha256(work)).description(label.to_string()).send().await;
-    let publish = publish.map_err(failed("lambda:PublishVersion", function))?;
+    let publish = publish.map_err(failed("lambda:PublishVersion", function)).map_err(|error| {
+        // Other code than this deployment has just brought.
+        let other =
+            error.kind() == ErrorKind::Config && error.message().to_lowercase().contains("codesha256");
+        if other { busy(error) } else { error }
+    })?;
     let version =
         publish.version.ok_or_else(|| Error::handler("Lambda published a version without a number"))?;
     Ok((version, publish.description))
@@ -83,14 +88,19 @@ pub(super) async fn alias(work: &Work<'_>) -> Result<()> {
             return Ok(());
         }
     }
-    move_alias(
-        work.session,
-        &function,
-        &version,
-        Some(lambda::AliasRoutingConfiguration::builder().build()),
-        None,
-    )
-    .await
+    let routing = Some(lambda::AliasRoutingConfiguration::builder().build());
+    // Another revision than the plan was made of is another deployment's doing, or that of a try of ours before.
+    let seen = work.memory.revision(&work.names.alias_arn(&function)).filter(|_| !work.creates());
+    match move_alias(work.session, &function, &version, routing, seen).await {
+        Err(error) if error.kind() == ErrorKind::Conflict => {
+            let asked =
+                work.session.read.lambda().get_alias().function_name(&function).name(ALIAS).send().await;
+            let now = asked.map_err(failed("lambda:GetAlias", &function))?;
+            let moved = now.function_version() == Some(version.as_str());
+            if work.attempt > 1 && moved { Ok(()) } else { Err(busy(error)) }
+        }
+        moved => moved,
+    }
 }
 
 /// Lets the alias go to a version; `routing` replaces the shares of others, an empty one clears them.
