@@ -96,7 +96,7 @@ fn complete(resource: &mut Resource, now: Option<&Resource>, desired: &Desired) 
             let gone: Vec<_> =
                 now.filter(|path| goes(path, &resource.fields, desired, name)).cloned().collect();
             resource.fields.extend(gone.into_iter().map(|path| (path, Value::Null)));
-            // Only deployments reserve: what nobody asks for any more is free for others again.
+            // It takes from what the account's other functions have: what nobody asks for goes, also if made by hand.
             let reserved = MAX_INSTANCES.to_owned();
             if there.is_some_and(|there| there.fields.contains_key(&reserved)) {
                 resource.fields.entry(reserved).or_insert(Value::Null);
