@@ -19,8 +19,10 @@ const AWS: &str = "
 Where xcloud.toml says nothing, Lambda's own values hold: 128 MB, 3 s. Of a queue 10 messages come in one call and 5 attempts are
 made; a log is kept for 30 days, unless somebody has set another time. `max_instances` is reserved concurrency, and of a queue's
 function also the most calls that its mapping makes at once; `min_instances` is provisioned concurrency, which costs by the hour.
+Where neither is set, a deployment takes both away from the function, also what was set by hand; `plan` shows it first.
 `max_attempts` counts for queues and tables' changes, not for objects, schedules and topics, which Lambda itself calls up to
-three times. A package over 50 MiB goes through a bucket of the stage. Nothing is made that sends to functions of the kinds
+three times. Of two deployments of a stage that begin at once one stops before it has made more than a role; one that begins while
+another is halfway may overtake it, and may stop both: then deploy again. A package over 50 MiB goes through a bucket of the stage. Nothing is made that sends to functions of the kinds
 `event` and `raw`: who has such events calls the function.
 
 What passes by itself is tried again, up to 90 s (throttling: 180 s), by its code and a part of its message:
