@@ -4,6 +4,7 @@ mod artifact;
 mod build;
 mod check;
 mod completions;
+mod confirm;
 mod deploy;
 mod describe;
 mod destroy;
@@ -84,7 +85,7 @@ async fn apply(
     let options = engine::Options { stop: stopped, ..engine::Options::default() };
     let live = printer.is_live().then(|| Live::new(*printer, Box::new(std::io::stderr())));
     let progress: &dyn Progress = live.as_ref().map_or(printer, |live| live);
-    let apply = engine::apply(provider, plan, desired, &options, progress);
+    let apply = engine::deploy(provider, plan, desired, &options, progress);
     let interrupted = async {
         xcloud_serve::terminated()?.await;
         printer.note("stopping after the steps on their way; again to stop at once");

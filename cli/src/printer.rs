@@ -259,6 +259,11 @@ impl Progress for Printer {
             self.note(line.trim_end());
         }
     }
+
+    fn again(&self, error: &Error, plan: &Plan) {
+        self.note(&format!("{error}: this deployment has taken over, looks again and goes on"));
+        self.note(self.plan(plan).trim_end());
+    }
 }
 
 /// A wrong command line, or a question for help.

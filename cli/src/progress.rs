@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use xcloud_deploy::{Change, Progress, State};
+use xcloud_core::Error;
+use xcloud_deploy::{Change, Plan, Progress, State};
 
 use crate::printer::Printer;
 
@@ -15,6 +16,9 @@ use crate::printer::Printer;
 const REPAINT: Duration = Duration::from_millis(100);
 /// Away with the running lines: up so many, and everything below.
 const CLEAR: &str = "\u{1b}[J";
+/// Whether what reaches the terminal's edge goes on in the next line (DECAWM).
+const NO_WRAP: &str = "\u{1b}[?7l";
+const WRAP: &str = "\u{1b}[?7h";
 
 /// The display of this process, while there is one: a terminal has one writer.
 static SHOWN: Mutex<Option<Arc<Mutex<Lines>>>> = Mutex::new(None);
@@ -50,10 +54,13 @@ impl Lines {
             text += &format!("\u{1b}[{}A\r{CLEAR}", self.below);
         }
         text += ended;
+        // A line that is wider than the terminal would be two of it: it ends at the edge.
+        text += NO_WRAP;
         for (name, since) in &self.running {
             let seconds = since.elapsed().as_secs_f64();
             text += &format!("{} {name} ({seconds:.1} s)\n", self.running_word);
         }
+        text += WRAP;
         self.below = self.running.len();
         // A terminal that went away is not an error of ours.
         drop(self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()));
@@ -117,6 +124,10 @@ impl Progress for Live {
             }
             state => self.told("publish", state, since),
         }
+    }
+
+    fn again(&self, error: &Error, plan: &Plan) {
+        self.printer.again(error, plan);
     }
 }
 

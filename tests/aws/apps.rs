@@ -46,6 +46,8 @@ pub(crate) fn orders(number: u32) -> Desired {
     http.settings.public = Some(true);
     let mut fulfil = function("fulfil", TriggerSpec::Queue { queue: queue.clone(), batch: None }, &[], &[]);
     fulfil.settings.max_attempts = Some(5);
+    // What is set and then is not any more.
+    fulfil.settings.max_instances = (number == 1).then_some(4);
     let spec = Spec { queues: vec![queue], ..Spec::default() };
     desired(vec![http, fulfil], spec, number)
 }

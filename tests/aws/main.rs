@@ -18,7 +18,7 @@ use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource};
 use xcloud_aws_deploy::{Aws as Provider, Config, aws_config};
 use xcloud_core::Result;
-use xcloud_deploy::engine::{Options, apply};
+use xcloud_deploy::engine::{Options, deploy};
 use xcloud_deploy::{Change, Desired, Plan, Progress, Provider as _, State};
 use xcloud_tests::aws::{Aws, REGION};
 
@@ -38,7 +38,7 @@ async fn run(wire: &Wire, desired: &Desired) -> Run {
     let deployment = async {
         let observed = provider.observe(desired).await?;
         let plan = provider.plan(desired, &observed);
-        apply(&provider, &plan, desired, &Options::default(), &Quiet).await?;
+        deploy(&provider, &plan, desired, &Options::default(), &Quiet).await?;
         Ok(plan)
     };
     let result = tokio::select! {

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use serde_json::Value;
-use xcloud_core::{ErrorKind, Result};
+use xcloud_core::Result;
 use xcloud_deploy::{Desired, Plan};
 use xcloud_tests::aws::{Aws, Settings, State};
 
@@ -114,7 +114,6 @@ impl Scenario {
             None => {}
             Some(Ok(_)) if fault == Fault::Killed => failures.push("it was not killed".to_owned()),
             Some(Ok(_)) => failures.extend(difference(&self.after, &aws.state())),
-            Some(Err(error)) if passes(fault, &hit, error.kind()) => {}
             Some(Err(error)) => failures.push(format!("the run failed: {error}")),
         }
         if !fine {
@@ -152,14 +151,6 @@ impl Scenario {
         }
         failures
     }
-}
-
-/// A write whose answer does not come within two minutes is not tried again by the same run: the engine's patience with
-/// what passes is shorter. The run says so, and the next goes on.
-fn passes(fault: Fault, hit: &Made, kind: ErrorKind) -> bool {
-    // What is in a bucket is listed where it is emptied, without tries of its own.
-    let writes = !hit.reads || hit.name.starts_with("s3:ListObjectVersions");
-    fault == Fault::Timeout && writes && kind == ErrorKind::Unavailable
 }
 
 fn failed(result: &Option<Result<Plan>>) -> Option<String> {

@@ -8,7 +8,7 @@ use xcloud_deploy::{Action, Plan, Status};
 
 use super::project::App;
 use super::several::{Each, interruptible};
-use super::{Project, plan};
+use super::{Project, confirm, plan};
 use crate::args::{self, Args};
 use crate::printer::{Done, Printer};
 use crate::registry::Deployable;
@@ -26,7 +26,7 @@ pub(super) async fn run(
     let app = project.app(&options.from, printer).await?;
     let built = started.elapsed();
     let wishes = plan::Wishes { delete_data: options.delete_data, no_traffic: options.no_traffic };
-    let deployment = Deployment { project, app: &app, wishes, built, printer };
+    let deployment = Deployment { project, app: &app, args, wishes, built, printer };
     if options.dry_run {
         let each = each.then(async |_, provider| deployment.dry_run(&*provider).await).await;
         return each.finish(|plans| dry(&plans, several));
@@ -44,6 +44,7 @@ pub(super) async fn run(
 struct Deployment<'a> {
     project: &'a Project,
     app: &'a App,
+    args: &'a Args,
     wishes: plan::Wishes,
     /// What building took.
     built: Duration,
@@ -69,6 +70,7 @@ impl Deployment<'_> {
         let began = Instant::now();
         let (desired, _, plan) = plan::make(project, provider, (self.app, self.wishes), printer).await?;
         printer.note(printer.plan(&plan).trim_end());
+        confirm::deploy(project, self.args, &plan)?;
         super::apply(provider, &plan, &desired, printer).await?;
         let status = interruptible(provider.status(&project.stage)).await?;
         let url = status.iter().find_map(|s| s.url.clone());

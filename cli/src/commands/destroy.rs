@@ -1,13 +1,11 @@
 //! `xcloud destroy`
 
-use std::io::{IsTerminal, Write};
-
 use serde_json::json;
-use xcloud_core::{Error, ErrorKind, Result};
+use xcloud_core::Result;
 use xcloud_deploy::Desired;
 
 use super::several::{Each, interruptible};
-use super::{Project, plan};
+use super::{Project, confirm, plan};
 use crate::args::{self, Args};
 use crate::printer::{Done, Printer};
 
@@ -30,7 +28,7 @@ pub(super) async fn run(
     let planned = planned.await;
     // Asked once, when all is shown that will go.
     if planned.values().any(|(_, plan)| !plan.is_empty()) {
-        confirm(project, args)?;
+        confirm::destroy(project, args)?;
     }
     let gone = planned.then(async |_, (provider, plan)| {
         super::apply(&*provider, &plan, &desired, printer).await?;
@@ -41,22 +39,4 @@ pub(super) async fn run(
         let plans: Vec<_> = plans.iter().map(|(_, plan)| plan::data(plan)).collect();
         Done { after: message.clone(), ..Done::new(message, json!({ "plans": plans }), "") }
     })
-}
-
-fn confirm(project: &Project, args: &Args) -> Result<()> {
-    if args.global.yes {
-        return Ok(());
-    }
-    let no = |why: &str| Err(Error::new(ErrorKind::Config, format!("nothing was destroyed: {why}")));
-    if project.manifest.protects(&project.stage.stage) {
-        return no(&format!("stage `{}` is protected; --yes says yes", project.stage.stage));
-    }
-    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return no("there is no terminal to ask on; --yes says yes");
-    }
-    let name = format!("{}-{}", project.stage.project, project.stage.stage);
-    write!(std::io::stderr(), "Destroy {name}? Type its name to go on: ")?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    if answer.trim() == name { Ok(()) } else { no("the name was not typed") }
 }

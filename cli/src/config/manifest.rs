@@ -68,7 +68,7 @@ pub(crate) struct Budget {
 /// `[stages.<name>]`
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct StageTable {
-    /// Nothing is deleted there without `--yes`.
+    /// Nothing is deployed or destroyed there without `--yes`.
     pub protect: bool,
     /// What differs.
     pub functions: Functions,

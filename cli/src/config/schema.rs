@@ -105,7 +105,7 @@ const MEANINGS: &[(&str, &str)] = &[
     ),
     ("stages", "By stage: what differs there."),
     ("stages.*", "A stage."),
-    ("stages.*.protect", "Nothing is deleted there without --yes."),
+    ("stages.*.protect", "Nothing is deployed or destroyed there without --yes."),
     ("budget", "What must not be exceeded."),
     ("budget.binary", "The binary's size, 1MB being 1,000,000 bytes; `xcloud build` exits 7 above it."),
     ("budget.init", "From start to the first event. Not measured yet."),

@@ -66,6 +66,7 @@ fn change(name: &str) -> Change {
         reason: String::new(),
         fields: Vec::new(),
         after: Vec::new(),
+        data: false,
     }
 }
 

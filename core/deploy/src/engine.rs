@@ -6,6 +6,7 @@
 
 mod retry;
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -17,6 +18,11 @@ use xcloud_core::{Error, ErrorKind, Result};
 use self::retry::Backoff;
 use crate::plan::{Change, Plan};
 use crate::provider::{Desired, Progress, Provider, State, Step};
+
+/// The pauses before looking again: the first, doubled each time, and the longest. What is on its way at another
+/// deployment ends with its step.
+const AGAIN: Duration = Duration::from_millis(500);
+const AGAIN_MOST: Duration = Duration::from_secs(8);
 
 /// How a plan is applied.
 #[derive(Debug, Clone)]
@@ -71,6 +77,37 @@ pub async fn apply(
         return Err(stopped());
     }
     run.publish().await
+}
+
+/// Applies a plan as [`apply`] does. Where another deployment was under way when this one took over from it, what that one
+/// still had on its way may be met with; then this one looks again, plans again and goes on, a few times.
+///
+/// # Errors
+/// Those of [`apply`]; [`ErrorKind::Conflict`] when another deployment has taken over, or does not come to its end.
+pub async fn deploy(
+    provider: &dyn Provider,
+    plan: &Plan,
+    desired: &Desired,
+    options: &Options,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let end = Instant::now() + options.whole;
+    let mut plan = Cow::Borrowed(plan);
+    let mut pause = AGAIN;
+    loop {
+        let left = Options { whole: end.saturating_duration_since(Instant::now()), ..options.clone() };
+        let error = match apply(provider, &plan, desired, &left, progress).await {
+            Err(error) if error.kind() == ErrorKind::Conflict && pause <= AGAIN_MOST => error,
+            result => return result,
+        };
+        if *options.stop.borrow() || !provider.holds(desired).await.unwrap_or(false) {
+            return Err(error);
+        }
+        tokio::time::sleep(pause).await;
+        pause *= 2;
+        plan = Cow::Owned(provider.plan(desired, &provider.observe(desired).await?));
+        progress.again(&error, &plan);
+    }
 }
 
 fn stopped() -> Error {
@@ -140,7 +177,7 @@ impl Run<'_> {
         Fut: Future<Output = Result<()>>,
     {
         tell(State::Running);
-        let mut backoff = Backoff::new(started);
+        let mut backoff = Backoff::default();
         let mut attempt = 0;
         let result = loop {
             attempt += 1;

@@ -64,6 +64,9 @@ pub struct Change {
     /// nothing, is done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<String>,
+    /// Whether the user's data goes with it: a delete of what holds some.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub data: bool,
 }
 
 /// The changes that lead from what is to what should be: a graph whose edges are [`Change::after`], written in an order
@@ -111,6 +114,7 @@ pub fn diff(provider: &str, wanted: &[Resource], observed: &[Resource], delete_d
                 reason: "not there yet".to_owned(),
                 fields: field_changes(&resource.fields, &BTreeMap::new()),
                 after: resource.needs.clone(),
+                data: false,
             },
         })
         .collect();
@@ -119,10 +123,16 @@ pub fn diff(provider: &str, wanted: &[Resource], observed: &[Resource], delete_d
         changes.push(Change {
             action: if keep { Action::Kept } else { Action::Delete },
             resource: resource.id.clone(),
-            reason: if keep { "holds data; --delete-data removes it" } else { "no longer wanted" }.to_owned(),
+            reason: match (keep, resource.data) {
+                (true, _) => "holds data; --delete-data removes it",
+                (false, true) => "no longer wanted, and its data goes with it",
+                (false, false) => "no longer wanted",
+            }
+            .to_owned(),
             fields: Vec::new(),
             // What needs it goes first.
             after: observed.iter().filter(|r| r.needs.contains(&resource.id)).map(|r| r.id.clone()).collect(),
+            data: resource.data && !keep,
         });
     }
     Plan { provider: provider.to_owned(), changes, guard: None }
@@ -136,7 +146,7 @@ fn compare(wanted: &Resource, observed: &Resource) -> Change {
         let paths: Vec<_> = fields.iter().map(|f| f.path.as_str()).collect();
         (Action::Update, format!("differs in {}", paths.join(", ")))
     };
-    Change { action, resource: wanted.id.clone(), reason, fields, after: wanted.needs.clone() }
+    Change { action, resource: wanted.id.clone(), reason, fields, after: wanted.needs.clone(), data: false }
 }
 
 fn field_changes(wanted: &BTreeMap<String, Value>, observed: &BTreeMap<String, Value>) -> Vec<FieldChange> {
@@ -204,6 +214,9 @@ mod tests {
         );
         assert_eq!(plan.steps().count(), 3);
         assert_eq!(diff("local", &wanted, &wanted, false).steps().count(), 0);
-        assert_eq!(diff("local", &[], &observed, true).count(Action::Delete), 3);
+        let all = diff("local", &[], &observed, true);
+        assert_eq!(all.count(Action::Delete), 3);
+        let with_data: Vec<_> = all.steps().filter(|c| c.data).map(|c| c.resource.as_str()).collect();
+        assert_eq!(with_data, ["queue/q"]);
     }
 }

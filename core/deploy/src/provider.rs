@@ -194,6 +194,12 @@ pub trait Progress: Send + Sync {
     fn publish(&self, state: State<'_>, since: Duration) {
         let _ = (state, since);
     }
+
+    /// Another deployment was in the middle of its own, which `error` tells of, and this one has taken over: what is left
+    /// to do by what is now.
+    fn again(&self, error: &Error, plan: &Plan) {
+        let _ = (error, plan);
+    }
 }
 
 /// A place where apps run.
@@ -238,6 +244,16 @@ pub trait Provider: Send + Sync {
     async fn publish(&self, desired: &Desired) -> Result<()> {
         let _ = desired;
         Ok(())
+    }
+
+    /// Whether this run's guarded step still keeps other deployments out. Asked when another step has met with what
+    /// somebody else has done; `false` where a plan has no guard.
+    ///
+    /// # Errors
+    /// What the provider answered.
+    async fn holds(&self, desired: &Desired) -> Result<bool> {
+        let _ = desired;
+        Ok(false)
     }
 
     /// How long it is worth to try a step again that failed with this error: throttling, something that is only

@@ -75,6 +75,11 @@ pub(super) fn answer(state: &mut State, call: &Call) -> Outcome {
             function(state, &name)?.reserved = Some(most);
             Ok(Reply::Json(200, json!({ "ReservedConcurrentExecutions": most })))
         }
+        "DeleteFunctionConcurrency" => {
+            let (name, _) = named(call);
+            function(state, &name)?.reserved = None;
+            Ok(Reply::Empty(204))
+        }
         name if name.contains("EventSourceMapping") => mappings::answer(state, call),
         name if name.contains("FunctionUrl") => urls::answer(state, call),
         name if name.contains("Provisioned") => urls::warm(state, call),

@@ -21,11 +21,13 @@ made; a log is kept for 30 days, unless somebody has set another time. `max_inst
 function also the most calls that its mapping makes at once; `min_instances` is provisioned concurrency, which costs by the hour.
 Where neither is set, a deployment takes both away from the function, also what was set by hand; `plan` shows it first.
 `max_attempts` counts for queues and tables' changes, not for objects, schedules and topics, which Lambda itself calls up to
-three times. Of two deployments of a stage that begin at once one stops before it has made more than a role; one that begins while
-another is halfway may overtake it, and may stop both: then deploy again. A package over 50 MiB goes through a bucket of the stage. Nothing is made that sends to functions of the kinds
-`event` and `raw`: who has such events calls the function.
+three times. Of two deployments of a stage that begin at once one stops before it has made more than a role. One that begins while
+another is halfway takes over from it: the other stops before it moves a function's traffic, and this one looks again where it
+meets what the other still had on its way, a few times. What serves in the end is its own; a queue's setting that the other was
+about to write may be left to the next deployment, and `plan` shows it. A package over 50 MiB goes through a bucket of the stage.
+Nothing is made that sends to functions of the kinds `event` and `raw`: who has such events calls the function.
 
-What passes by itself is tried again, up to 90 s (throttling: 180 s), by its code and a part of its message:
+What passes by itself is tried again, with pauses of up to 90 s in all (throttling: 180 s), by its code and a part of its message:
 
 | code | message | sent to us in a test |
 |---|---|---|

@@ -15,6 +15,9 @@ struct Scripted {
     /// Step, how often it fails, whether that passes.
     fails: Mutex<HashMap<String, (u32, bool)>>,
     at_once: Mutex<(usize, usize)>,
+    /// What is planned when it looks again, and whether it holds its guard.
+    again: Mutex<Vec<Plan>>,
+    holds: bool,
 }
 
 impl Scripted {
@@ -47,7 +50,10 @@ impl Provider for Scripted {
         Ok(Observed::default())
     }
     fn plan(&self, _: &Desired, _: &Observed) -> Plan {
-        plan(&[])
+        self.again.lock().unwrap().pop().unwrap_or_else(|| plan(&[]))
+    }
+    async fn holds(&self, _: &Desired) -> Result<bool> {
+        Ok(self.holds)
     }
     async fn apply(&self, step: &Step<'_>) -> Result<()> {
         {
@@ -63,7 +69,11 @@ impl Provider for Scripted {
         {
             *times -= 1;
             let error = if *passes { Error::unavailable("busy") } else { Error::handler("broken") };
-            return Err(error);
+            return Err(if resource.starts_with("taken") {
+                Error::conflict("made by another")
+            } else {
+                error
+            });
         }
         self.log.lock().unwrap().push(resource.clone());
         Ok(())
@@ -115,7 +125,7 @@ fn plan(steps: &[(&str, &[&str])]) -> Plan {
 
 fn change(resource: &str, after: Vec<String>) -> Change {
     let (resource, reason) = (resource.to_owned(), String::new());
-    Change { action: Action::Create, resource, reason, fields: Vec::new(), after }
+    Change { action: Action::Create, resource, reason, fields: Vec::new(), after, data: false }
 }
 
 fn desired() -> Desired {
@@ -270,4 +280,40 @@ async fn a_circle_is_refused_before_anything_begins() {
     assert!(error.message().contains("a, b"), "{error}");
     assert!(provider.log().is_empty());
     assert!(run(&provider, &plan(&[]), &Options::default()).await.0.is_ok() && provider.log().is_empty());
+}
+
+/// A plan that meets with another deployment's queue: seen again, the queue is there.
+async fn met(times: u32, holds: bool) -> (Result<()>, Vec<String>, usize) {
+    let steps = plan(&[("function", &[]), ("taken", &["function"]), ("alias", &["taken"])]);
+    let mut again = vec![plan(&[("alias", &[])])];
+    again.resize(if times > 1 { 9 } else { 1 }, steps.clone());
+    let provider = Scripted { again: Mutex::new(again), holds, ..Scripted::failing("taken", times, false) };
+    struct Again(Mutex<usize>);
+    impl Progress for Again {
+        fn step(&self, _: &Change, _: State<'_>, _: Duration) {}
+        fn again(&self, error: &Error, _: &Plan) {
+            assert_eq!(error.kind(), ErrorKind::Conflict);
+            *self.0.lock().unwrap() += 1;
+        }
+    }
+    let heard = Again(Mutex::new(0));
+    let result = deploy(&provider, &steps, &desired(), &Options::default(), &heard).await;
+    (result, provider.log(), heard.0.into_inner().unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_holds_the_guard_looks_again_after_a_conflict_and_who_does_not_ends() {
+    let (result, log, again) = met(1, true).await;
+    assert!(result.is_ok() && again == 1, "{result:?}");
+    assert_eq!(log, ["function", "alias", "publish"]);
+    let (result, log, again) = met(1, false).await;
+    assert_eq!((result.unwrap_err().kind(), again), (ErrorKind::Conflict, 0));
+    assert_eq!(log, ["function"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conflict_that_does_not_end_is_told_in_the_end() {
+    let (result, log, again) = met(u32::MAX, true).await;
+    assert_eq!((result.unwrap_err().kind(), again), (ErrorKind::Conflict, 5));
+    assert!(!log.contains(&"alias".to_owned()), "{log:?}");
 }

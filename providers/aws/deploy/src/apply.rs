@@ -1,7 +1,7 @@
 //! One step: each makes one resource as it should be, however it was before.
 
 mod data;
-mod function;
+pub(crate) mod function;
 mod role;
 mod triggers;
 mod version;

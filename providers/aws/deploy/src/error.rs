@@ -31,7 +31,6 @@ const PASSING: &[(&str, &str)] = &[
     ("ConcurrentModification", ""),
     ("OperationAborted", ""),
     ("DeleteConflict", ""),
-    ("AWS.SimpleQueueService.QueueDeletedRecently", ""),
     ("QueueDeletedRecently", ""),
 ];
 
@@ -82,7 +81,7 @@ const ABSENT: &[&str] = &[
     "NotFound",
     "NotFoundException",
     "QueueDoesNotExist",
-    "AWS.SimpleQueueService.NonExistentQueue",
+    "NonExistentQueue",
 ];
 const EXISTS: &[&str] = &[
     "EntityAlreadyExists",
@@ -122,6 +121,8 @@ where
 pub(crate) fn answered(action: &str, what: &str, status: u16, code: &str, message: &str) -> Error {
     let words: Vec<_> = [code, message].into_iter().filter(|word| !word.is_empty()).collect();
     let said = format!("{action} on {what}: {} (HTTP {status})", words.join(": "));
+    // SQS says its codes with its own name before them in one of its protocols, and without in the other.
+    let code = code.strip_prefix("AWS.SimpleQueueService.").unwrap_or(code);
     let any = |codes: &[&str]| codes.contains(&code);
     let passes = PASSING.iter().any(|(c, part)| *c == code && message.contains(part));
     match status {

@@ -6,6 +6,7 @@ pub(crate) mod triggers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
 use aws_sdk_resourcegroupstagging::types::TagFilter;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::Value;
@@ -35,6 +36,8 @@ pub(crate) struct Look<'a> {
     pub(crate) roles: BTreeMap<String, Value>,
     /// Log groups by name: the days that a line is kept.
     pub(crate) groups: BTreeMap<String, Option<i32>>,
+    /// The function that was asked about before all this, by its name in the app, and what there was.
+    pub(crate) first: Option<(String, Option<GetFunctionOutput>)>,
 }
 
 /// Asks for everything.
@@ -42,11 +45,24 @@ pub(crate) struct Look<'a> {
 /// # Errors
 /// What AWS answered; [`xcloud_core::ErrorKind::Conflict`] for a wanted name that something else has.
 pub(crate) async fn observe(session: &Session, names: &Names, desired: &Desired) -> Result<Observed> {
-    let look = Look::bulk(session, names, desired).await?;
+    let first = first(session, names, desired).await?;
+    let look = Look { first, ..Look::bulk(session, names, desired).await? };
     let (data, functions) = tokio::try_join!(data::all(&look), functions(&look))?;
     let url = functions.iter().find(|r| r.id == "url/http").and_then(|r| r.fields.get("url"));
     let url = url.and_then(Value::as_str).map(|url| url.trim_end_matches('/').to_owned());
     Ok(Observed { resources: data.into_iter().chain(functions).collect(), url })
+}
+
+/// The function that guards a deployment is looked at before all else: whoever writes to it after that is found out by
+/// its revision, and whoever has done so before is seen in all that follows.
+async fn first(
+    session: &Session,
+    names: &Names,
+    desired: &Desired,
+) -> Result<Option<(String, Option<GetFunctionOutput>)>> {
+    let Some(first) = desired.spec.functions.first() else { return Ok(None) };
+    let there = function::ask(session, &names.function(&first.name)).await?;
+    Ok(Some((first.name.clone(), there)))
 }
 
 /// Functions that are wanted or there, with what is theirs.
@@ -64,7 +80,7 @@ impl<'a> Look<'a> {
     pub(crate) async fn bulk(session: &'a Session, names: &'a Names, desired: &'a Desired) -> Result<Self> {
         let (tagged, roles, groups) =
             tokio::try_join!(tagged(session, names), roles(session, names), groups(session, names))?;
-        Ok(Self { session, names, desired, tagged, roles, groups })
+        Ok(Self { session, names, desired, tagged, roles, groups, first: None })
     }
 
     /// The functions' names in the app: the wanted ones in their order, then what else is there.

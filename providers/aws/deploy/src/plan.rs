@@ -16,7 +16,7 @@ use xcloud_deploy::{Action, Change, Desired, FieldChange, Observed, Plan, Resour
 use crate::label::{Label, app_digest};
 use crate::names::Names;
 use crate::observe::PUBLISHED;
-use crate::wanted::{self, Fields, MAX_INSTANCES, RETENTION_DAYS, SECRETS, id};
+use crate::wanted::{self, Fields, MAX_CONCURRENCY, MAX_INSTANCES, RETENTION_DAYS, SECRETS, id};
 
 /// A published version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +102,12 @@ fn complete(resource: &mut Resource, now: Option<&Resource>, desired: &Desired) 
                 resource.fields.entry(reserved).or_insert(Value::Null);
             }
         }
+        "mapping" => {
+            let most = MAX_CONCURRENCY.to_owned();
+            if now.is_some_and(|now| now.fields.contains_key(&most)) {
+                resource.fields.entry(most).or_insert(Value::Null);
+            }
+        }
         _ => {}
     }
 }
@@ -115,6 +121,12 @@ fn goes(path: &str, wanted: &Fields, desired: &Desired, name: &str) -> bool {
         variable.is_some_and(|v| v.starts_with(env::QUEUE_PREFIX) || v == SECRETS || v == env::HTTP_STREAM);
     let theirs = variable.is_some() && configured;
     (path.starts_with(FIELD) || own || theirs) && !wanted.contains_key(path)
+}
+
+/// Whether a function's version is as it is to be.
+pub(crate) fn fits(fields: &Fields, wanted: &Fields, desired: &Desired, name: &str) -> bool {
+    wanted.iter().all(|(path, value)| fields.get(path).unwrap_or(&Value::Null) == value)
+        && !fields.keys().any(|path| goes(path, wanted, desired, name))
 }
 
 /// Which published version a function's alias is to have: the one it has or the newest, where that is as wanted, else
@@ -140,10 +152,7 @@ impl Target {
     ) -> Self {
         let alias = there.iter().find(|r| r.id == id("alias", name));
         let current = alias.and_then(|alias| alias.fields.get("published")?.as_str()?.parse::<u64>().ok());
-        let fits = |fields: &Fields| {
-            wanted.iter().all(|(path, value)| fields.get(path).unwrap_or(&Value::Null) == value)
-                && !fields.keys().any(|path| goes(path, wanted, desired, name))
-        };
+        let fits = |fields: &Fields| fits(fields, wanted, desired, name);
         let of_alias = versions.iter().find(|(published, _)| Some(published.number) == current);
         let mut candidates = of_alias.into_iter().chain(versions.first());
         let chosen = candidates.find(|(_, fields)| fits(fields)).map(|(published, _)| published);

@@ -168,6 +168,12 @@ impl Provider for Aws {
         crate::apply::apply(session, &names, &self.memory, step).await
     }
 
+    async fn holds(&self, desired: &Desired) -> Result<bool> {
+        let (session, names) = self.deployment(desired).await?;
+        let Some(first) = desired.spec.functions.first() else { return Ok(false) };
+        crate::apply::function::holds(session, &names.function(&first.name), &self.memory.run).await
+    }
+
     fn retries(&self, error: &Error) -> Option<Duration> {
         crate::error::retries(error)
     }

@@ -23,6 +23,8 @@ const DEFAULT_TIMEOUT: u32 = 3;
 const DEFAULT_ATTEMPTS: u32 = 5;
 /// The field of reserved concurrency.
 pub(crate) const MAX_INSTANCES: &str = "max_instances";
+/// The field of how many calls of a queue's mapping are made at once.
+pub(crate) const MAX_CONCURRENCY: &str = "max_concurrency";
 /// The most messages in one call where nothing is said.
 const DEFAULT_BATCH: u32 = 10;
 /// What SQS and Lambda take at most; `check` says that it will be that
@@ -301,7 +303,7 @@ pub(crate) fn mapping_fields(names: &Names, function: &FunctionSpec) -> Fields {
             ]);
             // Without it SQS's pollers hand over more than the function may take, and messages are put aside for that.
             if let Some(instances) = settings.max_instances {
-                all.insert("max_concurrency".to_owned(), instances.clamp(2, MOST_POLLERS).into());
+                all.insert(MAX_CONCURRENCY.to_owned(), instances.clamp(2, MOST_POLLERS).into());
             }
             all
         }

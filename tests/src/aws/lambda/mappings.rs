@@ -158,6 +158,10 @@ fn set(config: &mut Value, asked: &Value) {
     for key in SETTABLE.into_iter().filter(|key| !asked[*key].is_null()) {
         config[key] = asked[key].clone();
     }
+    // "To remove the maximum concurrency setting, pass an empty value."
+    if let Some(config) = config.as_object_mut() {
+        config.retain(|key, value| key != "ScalingConfig" || !value["MaximumConcurrency"].is_null());
+    }
 }
 
 fn shown(mapping: &Mapping) -> Value {

@@ -59,6 +59,7 @@ fn function(method: &str, parts: &[&str]) -> Option<&'static str> {
         ("PUT", [_, "url"]) => "UpdateFunctionUrlConfig",
         ("DELETE", [_, "url"]) => "DeleteFunctionUrlConfig",
         ("PUT", [_, "concurrency"]) => "PutFunctionConcurrency",
+        ("DELETE", [_, "concurrency"]) => "DeleteFunctionConcurrency",
         ("PUT", [_, "provisioned-concurrency"]) => "PutProvisionedConcurrencyConfig",
         ("GET", [_, "provisioned-concurrency"]) => "GetProvisionedConcurrencyConfig",
         ("DELETE", [_, "provisioned-concurrency"]) => "DeleteProvisionedConcurrencyConfig",

@@ -100,7 +100,7 @@ pub(super) async fn delete_bucket(work: &Work<'_>) -> Result<()> {
     let bucket = work.names.bucket(work.name);
     let client = work.session.write.s3();
     loop {
-        let listed = client.list_object_versions().bucket(&bucket).send().await;
+        let listed = work.session.read.s3().list_object_versions().bucket(&bucket).send().await;
         let Some(listed) = optional(listed.map_err(failed("s3:ListBucketVersions", &bucket)))? else {
             return Ok(());
         };

@@ -8,7 +8,7 @@ use aws_sdk_lambda::types as lambda;
 use xcloud_core::{Error, ErrorKind, Result};
 
 use super::{Work, busy, until};
-use crate::client::Clients;
+use crate::client::{Clients, Session};
 use crate::error::{failed, optional};
 use crate::label::Label;
 use crate::wanted;
@@ -42,14 +42,23 @@ fn guards(work: &Work<'_>) -> bool {
 
 /// Whether a function bears the mark of this run.
 fn is_mine(work: &Work<'_>, now: &Now) -> bool {
-    now.description().is_some_and(|text| text.ends_with(&work.memory.run))
+    is_marked(now, &work.memory.run)
 }
 
-/// Makes sure that no other deployment has taken over since this one's first write. Asked before traffic moves.
-pub(super) async fn holds(work: &Work<'_>) -> Result<()> {
+fn is_marked(now: &Now, run: &str) -> bool {
+    now.description().is_some_and(|text| text.ends_with(run))
+}
+
+/// Whether the first function bears the mark of a run: no other deployment has taken over since its first write.
+pub(crate) async fn holds(session: &Session, function: &str, run: &str) -> Result<bool> {
+    Ok(is_marked(&configuration(&session.read, function, None).await?, run))
+}
+
+/// Makes sure that no other deployment has taken over. Asked before traffic moves.
+pub(super) async fn still_holds(work: &Work<'_>) -> Result<()> {
     let Some(first) = work.desired.spec.functions.first() else { return Ok(()) };
     let function = work.names.function(&first.name);
-    if is_mine(work, &configuration(&work.session.read, &function, None).await?) {
+    if holds(work.session, &function, &work.memory.run).await? {
         return Ok(());
     }
     Err(busy(Error::conflict(format!("{function} has the mark of a later one"))))

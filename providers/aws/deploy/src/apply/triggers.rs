@@ -11,6 +11,7 @@ use crate::error::{failed, optional};
 use crate::names::ALIAS;
 use crate::observe::triggers::{mapping_of, subscription_of};
 use crate::permission::Statement;
+use crate::wanted::MAX_CONCURRENCY;
 
 /// A statement of the alias's resource policy that is to be there.
 struct Permission<'a> {
@@ -136,7 +137,7 @@ impl Mapping {
         Ok(Self {
             batch: number("batch"),
             window: number("window_seconds").unwrap_or(0),
-            most: number("max_concurrency")
+            most: number(MAX_CONCURRENCY)
                 .map(|n| lambda::ScalingConfig::builder().maximum_concurrency(n).build()),
             retries: number("max_attempts").map(|n| n - 1),
         })
@@ -177,6 +178,9 @@ async fn update_mapping(work: &Work<'_>, uuid: &str) -> Result<()> {
     let Mapping { batch, window, most, retries } = Mapping::of(work)?;
     let queue = matches!(work.spec()?.trigger, TriggerSpec::Queue { .. });
     let update = work.session.write.lambda().update_event_source_mapping().uuid(uuid);
+    // Without any the most is as it was; an empty one takes it away.
+    let gone = || work.field(MAX_CONCURRENCY).map(|_| lambda::ScalingConfig::builder().build());
+    let most = most.or_else(gone);
     let update = update
         .function_name(work.names.alias_arn(&function))
         .enabled(true)

@@ -3,13 +3,15 @@
 use aws_sdk_lambda::types as lambda;
 use xcloud_core::{Error, ErrorKind, Result};
 
-use super::function::{binary, code_sha256, ready};
+use super::function::{binary, code_sha256, ready, still_holds};
 use super::{Work, busy, until};
 use crate::client::Session;
 use crate::error::{failed, optional};
 use crate::label::{Label, app_digest};
 use crate::names::ALIAS;
-use crate::plan::{Published, prune};
+use crate::observe::function as observed;
+use crate::plan::{fits, prune};
+use crate::wanted::versioned;
 
 /// Publishes what the function is now.
 pub(super) async fn publish(work: &Work<'_>) -> Result<()> {
@@ -56,30 +58,36 @@ fn label(work: &Work<'_>) -> Result<Label> {
     Ok(Label { number: number(work)?, binary: binary(work), app: app_digest(work.desired, work.names) })
 }
 
-/// The versions that xcloud has published of a function, the newest first.
-pub(crate) async fn published(session: &Session, function: &str) -> Result<Vec<Published>> {
-    let listed = session.read.lambda().list_versions_by_function().function_name(function);
+/// Lambda's number of the version that this deployment has published: the newest of its number, as it is to be.
+async fn published(work: &Work<'_>, function: &str) -> Result<String> {
+    let number = number(work)?;
+    let listed = work.session.read.lambda().list_versions_by_function().function_name(function);
     let listed = listed.into_paginator().items().send().try_collect().await;
     let listed = listed.map_err(failed("lambda:ListVersionsByFunction", function))?;
-    let one = |config: &lambda::FunctionConfiguration| {
-        let label = Label::parse(config.description()?)?;
-        Some(Published { number: config.version()?.parse().ok()?, label })
+    let mut all: Vec<_> =
+        listed.iter().filter_map(|config| Some((observed::published(config)?, config))).collect();
+    all.retain(|((_, label), _)| label.number == number);
+    all.sort_by_key(|((version, _), _)| std::cmp::Reverse(version.parse::<u64>().unwrap_or_default()));
+    if all.is_empty() {
+        return Err(Error::unavailable(format!("{function} has no version v{number} yet")));
+    }
+    // Two deployments at once may give the same number, and the one may write what the other then publishes.
+    let wanted = versioned(work.desired, work.names, work.spec()?);
+    let fits = |config| {
+        fits(&observed::fields_of(work.desired, work.name, config), &wanted, work.desired, work.name)
     };
-    let mut all: Vec<_> = listed.iter().filter_map(one).collect();
-    all.sort_by_key(|published| std::cmp::Reverse(published.number));
-    Ok(all)
+    let version =
+        all.into_iter().find(|(_, config)| fits(config)).map(|((version, _), _)| version.to_owned());
+    version.ok_or_else(|| {
+        busy(Error::conflict(format!("v{number} of {function} is not what this one has made")))
+    })
 }
 
 /// Makes the alias, or lets it go to another version.
 pub(super) async fn alias(work: &Work<'_>) -> Result<()> {
-    super::function::holds(work).await?;
+    still_holds(work).await?;
     let function = work.function();
-    let number = number(work)?;
-    let versions = published(work.session, &function).await?;
-    let version = versions.iter().find(|published| published.label.number == number);
-    let version =
-        version.ok_or_else(|| Error::unavailable(format!("{function} has no version v{number} yet")))?;
-    let version = version.number.to_string();
+    let version = published(work, &function).await?;
     ready(&work.session.read, &function, Some(&version)).await?;
     if work.creates() {
         let create = work.session.write.lambda().create_alias().function_name(&function).name(ALIAS);

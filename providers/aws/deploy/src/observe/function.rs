@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
 use aws_sdk_lambda::types::FunctionConfiguration;
 use serde_json::{Value, json};
 use xcloud_core::Result;
 use xcloud_deploy::{Desired, Resource, Secret};
 
 use super::{Look, PUBLISHED, foreign, found, ours, triggers};
+use crate::client::Session;
 use crate::error::{failed, optional};
 use crate::label::Label;
 use crate::names::{ALIAS, POLICY};
@@ -16,9 +18,11 @@ use crate::wanted::{Fields, SECRETS, id};
 /// Everything of a function: nothing, if nothing is there.
 pub(super) async fn observe(look: &Look<'_>, name: &str) -> Result<Vec<Resource>> {
     let resource = look.names.function(name);
-    let asked = look.session.read.lambda().get_function().function_name(&resource).send();
     let (role, there) = tokio::try_join!(roles(look, name), async {
-        optional(asked.await.map_err(failed("lambda:GetFunction", &resource)))
+        match &look.first {
+            Some((first, there)) if first == name => Ok(there.clone()),
+            _ => ask(look.session, &resource).await,
+        }
     })?;
     let mut all = role;
     all.extend(log_group(look, name));
@@ -49,6 +53,12 @@ pub(super) async fn observe(look: &Look<'_>, name: &str) -> Result<Vec<Resource>
     }
     all.extend(triggers::observe(look, name).await?);
     Ok(all)
+}
+
+/// What Lambda says of a function, if it is there.
+pub(super) async fn ask(session: &Session, resource: &str) -> Result<Option<GetFunctionOutput>> {
+    let asked = session.read.lambda().get_function().function_name(resource).send().await;
+    optional(asked.map_err(failed("lambda:GetFunction", resource)))
 }
 
 /// The roles by the stage's path.
@@ -122,14 +132,19 @@ async fn versions(look: &Look<'_>, name: &str) -> Result<Vec<Resource>> {
     let listed = listed.into_paginator().items().send().try_collect().await;
     let listed = listed.map_err(failed("lambda:ListVersionsByFunction", &resource))?;
     let version = |config: &FunctionConfiguration| {
-        let label = Label::parse(config.description()?)?;
-        let number = config.version().filter(|number| *number != "$LATEST")?;
+        let (number, label) = published(config)?;
         let mut fields = fields_of(look.desired, name, config);
         fields.insert("label".to_owned(), label.to_string().into());
         fields.insert("created".to_owned(), config.last_modified().unwrap_or_default().into());
         Some(found(&format!("{PUBLISHED}{name}"), number, fields, Vec::new()))
     };
     Ok(listed.iter().filter_map(version).collect())
+}
+
+/// Lambda's number of a version that xcloud has published, and what it is labelled with.
+pub(crate) fn published(config: &FunctionConfiguration) -> Option<(&str, Label)> {
+    let label = Label::parse(config.description()?)?;
+    Some((config.version().filter(|number| *number != "$LATEST")?, label))
 }
 
 async fn alias(look: &Look<'_>, name: &str) -> Result<Option<Resource>> {

@@ -10,7 +10,7 @@ use super::{Look, found};
 use crate::error::{failed, optional};
 use crate::names::ALIAS;
 use crate::permission::Statement;
-use crate::wanted::{Fields, id};
+use crate::wanted::{Fields, MAX_CONCURRENCY, id};
 
 /// All of a function that is there.
 pub(super) async fn observe(look: &Look<'_>, name: &str) -> Result<Vec<Resource>> {
@@ -113,7 +113,7 @@ async fn mapping(look: &Look<'_>, name: &str) -> Result<Option<Resource>> {
     ]);
     fields.extend(mapping.batch_size().map(|n| ("batch".to_owned(), Value::from(n))));
     let most = mapping.scaling_config().and_then(|scaling| scaling.maximum_concurrency());
-    fields.extend(most.map(|n| ("max_concurrency".to_owned(), Value::from(n))));
+    fields.extend(most.map(|n| (MAX_CONCURRENCY.to_owned(), Value::from(n))));
     // Retries of a stream; one more is the first try. -1: until it is too old.
     let retries = mapping.maximum_retry_attempts().filter(|n| *n >= 0);
     fields.extend(retries.map(|n| ("max_attempts".to_owned(), Value::from(n + 1))));
