@@ -8,6 +8,7 @@ mod aws_moto;
 mod aws_rival;
 mod aws_several;
 mod check;
+mod confirm;
 mod deploy;
 mod dev;
 mod doctor;

@@ -41,12 +41,32 @@ impl Tenant {
         [&["-C", directory], arguments].concat()
     }
 
+    /// Takes the queue and who works it off out of the app's code.
+    pub(crate) fn drop_jobs(&self) {
+        let facts = self.directory.join("artifact/binary.json");
+        let mut known: Value = serde_json::from_slice(&std::fs::read(&facts).expect("facts")).expect("JSON");
+        let spec = &mut known["spec"];
+        spec["queues"] = json!([]);
+        let functions = spec["functions"].as_array_mut().expect("a list");
+        functions.retain(|function| function["name"] != "run-job");
+        functions.iter_mut().for_each(|function| function["sends"] = json!([]));
+        std::fs::write(&facts, known.to_string()).expect("it can be written");
+    }
+
     /// Deploys with these settings beside the project's name.
     pub(crate) fn try_deploy(&self, settings: &str) -> Output {
+        self.try_deploy_with(settings, &[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn try_deploy_with(&self, settings: &str, more: &[&str]) -> Output {
         let toml = format!("[project]\nname = \"tenant\"\n{settings}");
         std::fs::write(self.directory.join("xcloud.toml"), toml).expect("it can be written");
         let artifact = self.directory.join("artifact").display().to_string();
-        xcloud(&self.home, &self.arguments(&["deploy", "-o", "json", "--artifact", &artifact]))
+        xcloud(
+            &self.home,
+            &self.arguments(&[&["deploy", "-o", "json", "--artifact", &artifact], more].concat()),
+        )
     }
 
     /// The URL.
