@@ -183,6 +183,9 @@ pub(crate) struct Plan {
     /// Plan to delete queues and buckets that hold data
     #[arg(long)]
     pub delete_data: bool,
+    /// Plan what `xcloud destroy` does; nothing is built
+    #[arg(long, conflicts_with_all = ["no_build", "artifact"])]
+    pub destroy: bool,
     /// Print the rights that applying this plan needs, in the provider's own form, instead of the plan
     #[arg(long, conflicts_with = "exit_code")]
     pub policy: bool,

@@ -241,6 +241,9 @@ fn versions(cloud: &Cloud) {
     assert_eq!((&back["from"], &back["to"], routing(cloud).0), (&json!("v2"), &json!("v1"), json!("1")));
     let (_, code) = cloud.json(&["traffic", "http", "v9=10"]);
     assert_eq!(code, 1);
+    // Nothing is being tried.
+    let (refused, code) = cloud.json(&["traffic", "--promote"]);
+    assert!(code == 2 && refused["message"].as_str().is_some_and(|m| m.contains("name one")), "{refused}");
 }
 
 fn destroyed(cloud: &Cloud) {

@@ -2,9 +2,8 @@
 
 use serde_json::json;
 use xcloud_core::Result;
-use xcloud_deploy::Desired;
 
-use super::several::{Each, interruptible};
+use super::several::Each;
 use super::{Project, confirm, plan};
 use crate::args::{self, Args};
 use crate::printer::{Done, Printer};
@@ -16,21 +15,19 @@ pub(super) async fn run(
     options: &args::Destroy,
     printer: &Printer,
 ) -> Result<Done> {
-    let desired = Desired { delete_data: options.delete_data, ..Desired::nothing(project.stage.clone()) };
     let each = Each::open(project, args)?;
     let several = each.are_several();
     let planned = each.then(async |_, provider| {
-        let observed = interruptible(provider.observe(&desired)).await?;
-        let plan = provider.plan(&desired, &observed);
+        let (desired, plan) = plan::unmake(project, &*provider, options.delete_data).await?;
         printer.note(printer.plan(&plan).trim_end());
-        Ok((provider, plan))
+        Ok((provider, desired, plan))
     });
     let planned = planned.await;
     // Asked once, when all is shown that will go.
-    if planned.values().any(|(_, plan)| !plan.is_empty()) {
+    if planned.values().any(|(.., plan)| !plan.is_empty()) {
         confirm::destroy(project, args)?;
     }
-    let gone = planned.then(async |_, (provider, plan)| {
+    let gone = planned.then(async |_, (provider, desired, plan)| {
         super::apply(&*provider, &plan, &desired, printer).await?;
         Ok(plan)
     });

@@ -21,13 +21,13 @@ pub(super) async fn run(
 ) -> Result<Done> {
     let wishes = Wishes { delete_data: options.delete_data, no_traffic: false };
     if options.policy {
-        return policy(project, args, (&options.from, wishes), printer).await;
+        return policy(project, args, (options, wishes), printer).await;
     }
     let each = Each::open(project, args)?;
     let several = each.are_several();
-    let app = project.app(&options.from, printer).await?;
+    let app = app(project, options, printer).await?;
     let each = each.then(async |_, provider| {
-        make(project, &*provider, (&app, wishes), printer).await.map(|(.., plan)| plan)
+        either(project, &*provider, (app.as_ref(), wishes), printer).await.map(|(_, plan)| plan)
     });
     each.await.finish(|plans| {
         let text: String = plans.iter().map(|(_, plan)| printer.plan(plan)).collect();
@@ -47,18 +47,53 @@ pub(super) async fn run(
 async fn policy(
     project: &Project,
     args: &Args,
-    (from, wishes): (&args::From, Wishes),
+    (options, wishes): (&args::Plan, Wishes),
     printer: &Printer,
 ) -> Result<Done> {
     let provider = project.provider(args)?;
-    let app = project.app(from, printer).await?;
-    let (desired, _, plan) = make(project, &*provider, (&app, wishes), printer).await?;
+    let app = app(project, options, printer).await?;
+    let (desired, plan) = either(project, &*provider, (app.as_ref(), wishes), printer).await?;
     let policy = provider.policy(&desired, &plan).ok_or_else(|| {
         let message = format!("{} has no rights to give: --policy is for clouds", provider.id());
         Error::new(ErrorKind::Config, message)
     })?;
     let text = format!("{policy:#}\n");
     Ok(Done::new("the rights that this plan needs", json!({ "policy": policy }), text))
+}
+
+/// The app that is to be; `None` where none is to be.
+async fn app(project: &Project, options: &args::Plan, printer: &Printer) -> Result<Option<App>> {
+    if options.destroy {
+        return Ok(None);
+    }
+    project.app(&options.from, printer).await.map(Some)
+}
+
+/// The way to an app, or to nothing.
+async fn either(
+    project: &Project,
+    provider: &dyn Deployable,
+    (app, wishes): (Option<&App>, Wishes),
+    printer: &Printer,
+) -> Result<(Desired, Plan)> {
+    match app {
+        Some(app) => {
+            make(project, provider, (app, wishes), printer).await.map(|(desired, _, plan)| (desired, plan))
+        }
+        None => unmake(project, provider, wishes.delete_data).await,
+    }
+}
+
+/// The way to nothing.
+pub(super) async fn unmake(
+    project: &Project,
+    provider: &dyn Deployable,
+    delete_data: bool,
+) -> Result<(Desired, Plan)> {
+    let desired = Desired { delete_data, ..Desired::nothing(project.stage.clone()) };
+    let observed = interruptible(provider.observe(&desired)).await?;
+    let plan = provider.plan(&desired, &observed);
+    Ok((desired, plan))
 }
 
 /// What is asked for beside the app itself.

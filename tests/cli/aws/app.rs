@@ -71,7 +71,7 @@ impl App {
     pub(super) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.cloud.command();
         command.arg("-C").arg(&self.directory).args(["-p", "aws"]).args(arguments);
-        if matches!(arguments.first(), Some(&"deploy" | &"plan")) {
+        if matches!(arguments.first(), Some(&"deploy" | &"plan")) && !arguments.contains(&"--destroy") {
             command.arg("--artifact").arg(self.directory.join("artifact"));
         }
         command

@@ -215,6 +215,9 @@ pub(crate) async fn traffic(
     for live in functions.iter().filter(|live| function.is_none_or(|name| live.name == name)) {
         moves.extend(shift(live, traffic, &all)?.map(|(number, other)| (live, number, other)));
     }
+    if moves.is_empty() && matches!(traffic, Traffic::Promote(None)) {
+        return Err(Error::new(ErrorKind::Config, "no version beside the current one has a share: name one"));
+    }
     for (live, number, other) in moves {
         go(session, live, number, other).await?;
     }
