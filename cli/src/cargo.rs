@@ -59,14 +59,14 @@ pub(crate) fn default_target() -> &'static str {
 pub(crate) fn build(directory: &Path, build: &Build, printer: &Printer) -> Result<Program> {
     let target = build.target.as_deref().unwrap_or(default_target());
     let profile = build.profile.as_deref().unwrap_or("release");
-    check_target(directory, target)?;
     let mut command = command(directory, build, profile);
     command.args(["--target", target]);
     let flags = flags(target);
     add_flags(&mut command, target, &flags);
     printer.note(&format!("building for {target}, profile {profile}, {}", flags.join(" ")));
     let mut child = command.spawn().map_err(no_cargo)?;
-    finish(&mut child)
+    // Asked only now: it takes as long as a build that finds everything built.
+    finish(&mut child).map_err(|error| check_target(directory, target).err().unwrap_or(error))
 }
 
 /// Starts to build for this machine as plain `cargo build` does, so that both share what is built. In a process group of

@@ -19,6 +19,7 @@ mod local;
 mod logs;
 mod metrics;
 mod new;
+mod packages;
 mod plan;
 mod project;
 mod queue;

@@ -29,7 +29,7 @@ fn artifact(number: u32) -> Artifact {
         arch: "x86_64".to_owned(),
         files: Arc::default(),
     };
-    Artifact { provider: "aws", file_name: "shop-aws.zip".to_owned(), bytes, entry: "bootstrap", binary }
+    Artifact::new("aws", "shop-aws.zip".to_owned(), bytes, "bootstrap", binary)
 }
 
 fn function(name: &str, trigger: TriggerSpec, sends: &[&str], tables: &[&str]) -> FunctionSpec {

@@ -11,7 +11,7 @@ sys.dont_write_bytecode = True
 from host import cargo_lambda
 from subjects import HERE, ROOT, free_port
 
-ROLE = "arn:aws:iam::123456789012:role/xcloud/bench/dev/bench-dev-http"
+ROLE = "arn:aws:iam::123456789012:role/xcloud/one/dev/one-dev-http"
 # Figure, what is measured, the most that its ratio to the rival's may be.
 OURS = [
     ("no-build", "`xcloud deploy --no-build`", ["deploy", "--no-build"], 0.1),
@@ -50,7 +50,7 @@ def served(program, delay):
 
 
 def commands(program, rival, binary):
-    project = f"{HERE}/ours"
+    project = f"{HERE}/one"
     theirs = [rival, "lambda", "deploy", "rival", "--output-format", "json", "--binary-path", binary, "--role", ROLE]
     ours = {name: [program, "-C", project, "-p", "aws", "-o", "json", *verb] for name, _, verb, _ in OURS}
     return ours, theirs
@@ -82,22 +82,22 @@ def measure(options, programs, endpoint, folder):
     env |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "eu-west-1",
         "AWS_ENDPOINT_URL": endpoint, "XCLOUD_HOME": f"{folder}/home"}
     program, rival = programs
-    subprocess.run([program, "-C", f"{HERE}/ours", "-p", "aws", "build", "--quiet"], env=env, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([program, "-C", f"{HERE}/one", "-p", "aws", "build", "--quiet"], env=env, check=True, stdout=subprocess.DEVNULL)
     # The rival packs a file with the mode that it has, under the name that it has.
     binary = f"{folder}/bootstrap"
-    with open(f"{HERE}/ours/.xcloud/build/binary", "rb") as made, open(binary, "wb") as file:
+    with open(f"{HERE}/one/.xcloud/build/binary", "rb") as made, open(binary, "wb") as file:
         file.write(made.read())
     os.chmod(binary, 0o755)
     ours, theirs = commands(program, rival, binary)
     timed(ours["no-build"], env, HERE)
-    timed(theirs, env, f"{HERE}/ours")
+    timed(theirs, env, f"{HERE}/one")
     found = {name: [] for name in [*ours, "theirs"]}
     for _ in range(options.rounds):
         for name, command in ours.items():
             took, text = timed(command, env, HERE)
             calls = unchanged(text)
             found[name].append(took)
-        found["theirs"].append(timed(theirs, env, f"{HERE}/ours")[0])
+        found["theirs"].append(timed(theirs, env, f"{HERE}/one")[0])
     report(found, calls, options)
 
 

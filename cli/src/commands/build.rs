@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use xcloud_core::Result;
-use xcloud_deploy::{package, provider::Built};
+use xcloud_deploy::provider::Built;
 
 use super::Project;
 use super::project::App;
@@ -21,14 +21,14 @@ pub(super) async fn run(project: &Project, args: &Args, printer: &Printer) -> Re
     each.finish(|built| done(built.into_iter().map(|(_, built)| built).collect(), project, &app, printer))
 }
 
-fn package(project: &Project, provider: &str, app: &App) -> Result<Built> {
+fn package(project: &Project, provider: &'static str, app: &App) -> Result<Built> {
     let (artifact, path) = project.package(provider, app)?;
     Ok(Built {
         provider: provider.to_owned(),
         path,
-        sha256: package::sha256(&artifact.bytes),
+        sha256: artifact.sha256(),
         bytes: artifact.bytes.len() as u64,
-        entry: artifact.entry.to_owned(),
+        entry: artifact.entry.into_owned(),
         binary_sha256: artifact.binary.sha256.clone(),
         binary_bytes: artifact.binary.bytes.len() as u64,
         arch: artifact.binary.arch,

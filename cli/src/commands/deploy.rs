@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use xcloud_core::Result;
-use xcloud_deploy::{Action, Plan, Status};
+use xcloud_deploy::{Action, Plan, Serving};
 
 use super::project::App;
 use super::several::{Each, interruptible};
@@ -68,13 +68,21 @@ impl Deployment<'_> {
     async fn run(&self, provider: &dyn Deployable) -> Result<Deployed> {
         let Self { project, printer, .. } = self;
         let began = Instant::now();
-        let (desired, _, plan) = plan::make(project, provider, (self.app, self.wishes), printer).await?;
+        let (desired, observed, plan) =
+            plan::make(project, provider, (self.app, self.wishes), printer).await?;
         printer.note(printer.plan(&plan).trim_end());
         confirm::deploy(project, self.args, &plan)?;
         super::apply(provider, &plan, &desired, printer).await?;
-        let status = interruptible(provider.status(&project.stage)).await?;
-        let url = status.iter().find_map(|s| s.url.clone());
-        let functions: Vec<_> = status.iter().map(|s| function(s, &plan)).collect();
+        // Where nothing has changed, what was seen is what serves.
+        let seen = plan.is_empty().then(|| provider.serving(&desired, &observed)).flatten();
+        let serving = match seen {
+            Some(serving) => serving,
+            None => {
+                interruptible(provider.status(&project.stage)).await?.into_iter().map(Into::into).collect()
+            }
+        };
+        let url = serving.iter().find_map(|s| s.url.clone());
+        let functions: Vec<_> = serving.iter().map(|s| function(s, &plan)).collect();
         let (read, write) = provider.calls();
         let data = json!({
             "provider": provider.id(), "url": url, "functions": functions,
@@ -106,8 +114,8 @@ fn done(deployed: Vec<(&'static str, Deployed)>, several: bool) -> Done {
     Done { after, ..Done::new(message, json!({ "deployments": data }), text) }
 }
 
-fn function(status: &Status, plan: &Plan) -> Value {
-    let id = format!("function/{}", status.name);
+fn function(serving: &Serving, plan: &Plan) -> Value {
+    let id = format!("function/{}", serving.name);
     let change = plan.changes.iter().find(|c| c.resource == id);
     let action = match change.map(|c| c.action) {
         Some(Action::Create) => "created",
@@ -115,7 +123,7 @@ fn function(status: &Status, plan: &Plan) -> Value {
         _ => "unchanged",
     };
     json!({
-        "name": status.name, "resource": status.resource, "action": action,
-        "version": status.version, "url": status.url,
+        "name": serving.name, "resource": serving.resource, "action": action,
+        "version": serving.version, "url": serving.url,
     })
 }

@@ -6,9 +6,9 @@ use xcloud_core::spec::Spec;
 use xcloud_core::{Error, ErrorKind, Result};
 use xcloud_deploy::{Artifact, Binary, Secrets, Stage, package};
 
-use super::artifact;
 #[cfg(feature = "local")]
 use super::dev;
+use super::{artifact, packages};
 use crate::args::{self, Args};
 use crate::config::{Extras, Manifest, Source, resolve};
 use crate::printer::Printer;
@@ -172,15 +172,9 @@ impl Project {
         self.resolved(binary, said)
     }
 
-    /// Packages for a provider and keeps the package under `.xcloud/build/`.
-    pub(super) fn package(&self, provider: &str, app: &App) -> Result<(Artifact, PathBuf)> {
-        let artifact = registry::package(provider)?(&self.stage, &app.binary, &app.spec)?;
-        let directory = self.built();
-        let path = directory.join(&artifact.file_name);
-        let written = std::fs::create_dir_all(&directory).and_then(|()| super::write(&path, &artifact.bytes));
-        written
-            .map_err(|e| Error::unavailable(format!("cannot write {}: {e}", path.display())).caused_by(e))?;
-        Ok((artifact, path))
+    /// Packages for a provider and keeps the package under `.xcloud/build/`, or takes it from there.
+    pub(super) fn package(&self, provider: &'static str, app: &App) -> Result<(Artifact, PathBuf)> {
+        packages::package_of(provider, &self.built(), &self.stage, (&app.binary, &app.spec))
     }
 
     pub(super) fn resource(&self, function: &str) -> String {

@@ -15,7 +15,7 @@ pub mod versions;
 
 pub use self::events::{Emit, Emitted, Events};
 pub use self::metrics::{Metrics, MetricsQuery};
-pub use self::operate::{Invoke, Invoked, LogLine, LogQuery, Operate, Status, Take};
+pub use self::operate::{Invoke, Invoked, LogLine, LogQuery, Operate, Serving, Status, Take};
 pub use self::plan::{Action, Change, FieldChange, Plan, Resource};
 pub use self::provider::{
     Artifact, Binary, Capability, Desired, Finding, Level, Observed, Progress, Provider, Stage, State, Step,

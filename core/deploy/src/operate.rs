@@ -92,6 +92,25 @@ pub struct Status {
     pub healthy: bool,
 }
 
+/// A function that serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Serving {
+    /// The logical name.
+    pub name: String,
+    /// The provider's name of it.
+    pub resource: String,
+    /// The version that it serves, `v3`.
+    pub version: Option<String>,
+    /// The base URL, for HTTP.
+    pub url: Option<String>,
+}
+
+impl From<Status> for Serving {
+    fn from(Status { name, resource, version, url, .. }: Status) -> Self {
+        Self { name, resource, version, url }
+    }
+}
+
 /// Takes log lines.
 pub type Take<'a> = dyn FnMut(LogLine) + Send + 'a;
 

@@ -1,5 +1,6 @@
 //! What a provider is: packages, a pure plan, and the steps that carry it out.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use serde_json::Value;
 use xcloud_core::spec::Spec;
 use xcloud_core::{Error, Result};
 
-use crate::package::{File, sha256};
+use crate::operate::Serving;
+use crate::package::{File, digest, hex, sha256};
 use crate::plan::{Change, Plan, Resource};
 use crate::secret::Secrets;
 
@@ -42,6 +44,7 @@ impl Binary {
 
 /// A package around a binary: the bytes that are uploaded.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Artifact {
     /// The provider's id.
     pub provider: &'static str,
@@ -49,10 +52,32 @@ pub struct Artifact {
     pub file_name: String,
     /// The package.
     pub bytes: Vec<u8>,
+    /// The bytes' SHA-256.
+    pub digest: [u8; 32],
     /// The file in the package that the platform starts.
-    pub entry: &'static str,
+    pub entry: Cow<'static, str>,
     /// The binary inside.
     pub binary: Binary,
+}
+
+impl Artifact {
+    /// A provider's package: its file's name, its bytes, and the file in it that the platform starts.
+    pub fn new(
+        provider: &'static str,
+        file_name: String,
+        bytes: Vec<u8>,
+        entry: impl Into<Cow<'static, str>>,
+        binary: Binary,
+    ) -> Self {
+        // Once: it is asked for again and again, and is most of what looking at a package costs.
+        let digest = digest(&bytes);
+        Self { provider, file_name, bytes, digest, entry: entry.into(), binary }
+    }
+
+    /// The bytes' SHA-256 in lower-case hex.
+    pub fn sha256(&self) -> String {
+        hex(&self.digest)
+    }
 }
 
 /// A deployment's address: whose resources these are.
@@ -266,6 +291,13 @@ pub trait Provider: Send + Sync {
     /// The rights that whoever applies this plan needs, in the platform's own form; `None` where the platform has none.
     fn policy(&self, desired: &Desired, plan: &Plan) -> Option<Value> {
         let _ = (desired, plan);
+        None
+    }
+
+    /// What serves, where an observation says it; `None` where the provider has to be asked for it. HTTP first, then by
+    /// name.
+    fn serving(&self, desired: &Desired, observed: &Observed) -> Option<Vec<Serving>> {
+        let _ = (desired, observed);
         None
     }
 

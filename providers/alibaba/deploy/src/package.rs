@@ -15,5 +15,5 @@ pub fn package(stage: &Stage, binary: &Binary, _spec: &Spec) -> Result<Artifact>
     let entries = with_files(own, binary)?;
     let bytes = zip(&entries)?;
     let file_name = format!("{}-alibaba.zip", stage.project);
-    Ok(Artifact { provider: "alibaba", file_name, bytes, entry: ENTRY, binary: binary.clone() })
+    Ok(Artifact::new("alibaba", file_name, bytes, ENTRY, binary.clone()))
 }

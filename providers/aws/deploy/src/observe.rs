@@ -10,8 +10,9 @@ use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
 use aws_sdk_resourcegroupstagging::types::TagFilter;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::Value;
+use xcloud_core::spec::{FunctionSpec, HTTP_FUNCTION};
 use xcloud_core::{Error, Result};
-use xcloud_deploy::{Desired, Observed, Resource};
+use xcloud_deploy::{Desired, Observed, Resource, Serving};
 
 use crate::client::Session;
 use crate::error::failed;
@@ -51,6 +52,26 @@ pub(crate) async fn observe(session: &Session, names: &Names, desired: &Desired)
     let url = functions.iter().find(|r| r.id == "url/http").and_then(|r| r.fields.get("url"));
     let url = url.and_then(Value::as_str).map(|url| url.trim_end_matches('/').to_owned());
     Ok(Observed { resources: data.into_iter().chain(functions).collect(), url })
+}
+
+/// What the aliases of an observation say that serves; `None` where a wanted function has none yet.
+pub(crate) fn serving(desired: &Desired, observed: &Observed, names: &Names) -> Option<Vec<Serving>> {
+    let versions = crate::plan::published(observed);
+    let one = |function: &FunctionSpec| {
+        let name = function.name.as_str();
+        let alias = observed.resources.iter().find(|r| r.id == crate::wanted::id("alias", name))?;
+        let number: u64 = alias.fields.get("published")?.as_str()?.parse().ok()?;
+        let version = versions.get(name)?.iter().find(|(published, _)| published.number == number);
+        Some(Serving {
+            name: name.to_owned(),
+            resource: names.function(name),
+            version: version.map(|(published, _)| published.label.version()),
+            url: observed.url.clone().filter(|_| name == HTTP_FUNCTION),
+        })
+    };
+    let mut all: Vec<_> = desired.spec.functions.iter().map(one).collect::<Option<_>>()?;
+    all.sort_by_key(|serving| (serving.name != HTTP_FUNCTION, serving.name.clone()));
+    Some(all)
 }
 
 /// The function that guards a deployment is looked at before all else: whoever writes to it after that is found out by
@@ -104,7 +125,7 @@ impl<'a> Look<'a> {
     }
 
     /// The wanted function of this name.
-    pub(crate) fn wanted(&self, function: &str) -> Option<&xcloud_core::spec::FunctionSpec> {
+    pub(crate) fn wanted(&self, function: &str) -> Option<&FunctionSpec> {
         self.desired.spec.function(function)
     }
 }

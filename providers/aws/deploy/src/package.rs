@@ -16,5 +16,5 @@ pub fn package(stage: &Stage, binary: &Binary, _spec: &Spec) -> Result<Artifact>
     let entries = with_files(own, binary)?;
     let bytes = zip(&entries)?;
     let file_name = format!("{}-aws.zip", stage.project);
-    Ok(Artifact { provider: "aws", file_name, bytes, entry: ENTRY, binary: binary.clone() })
+    Ok(Artifact::new("aws", file_name, bytes, ENTRY, binary.clone()))
 }

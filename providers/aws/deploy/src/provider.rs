@@ -12,7 +12,8 @@ use xcloud_core::spec::Spec;
 use xcloud_core::{Error, Result};
 use xcloud_deploy::{
     Artifact, Binary, Capability, Desired, Finding, Invoke, Invoked, LogLine, LogQuery, Metrics,
-    MetricsQuery, Observed, Operate, Plan, Provider, Rollback, Stage, Status, Step, Take, Traffic, Version,
+    MetricsQuery, Observed, Operate, Plan, Provider, Rollback, Serving, Stage, Status, Step, Take, Traffic,
+    Version,
 };
 
 use crate::client::{Calls, Session};
@@ -180,6 +181,10 @@ impl Provider for Aws {
 
     fn policy(&self, desired: &Desired, plan: &Plan) -> Option<Value> {
         Some(crate::policy::policy(desired, plan, &self.known(desired)))
+    }
+
+    fn serving(&self, desired: &Desired, observed: &Observed) -> Option<Vec<Serving>> {
+        crate::observe::serving(desired, observed, &self.known(desired))
     }
 
     fn calls(&self) -> (u64, u64) {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use xcloud_core::env;
 use xcloud_core::spec::{FunctionSpec, HTTP_FUNCTION, ObjectFilter, TriggerSpec};
 use xcloud_core::text::base64_encode;
@@ -62,7 +61,7 @@ pub(crate) fn streams(desired: &Desired, function: &str) -> bool {
 
 /// The package's hash as Lambda tells it.
 pub(crate) fn code_sha256(desired: &Desired) -> String {
-    desired.artifact.as_ref().map(|a| base64_encode(&Sha256::digest(&a.bytes))).unwrap_or_default()
+    desired.artifact.as_ref().map(|a| base64_encode(&a.digest)).unwrap_or_default()
 }
 
 /// Everything, what is needed first.

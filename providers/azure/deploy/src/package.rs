@@ -32,7 +32,7 @@ pub fn package(stage: &Stage, binary: &Binary, spec: &Spec) -> Result<Artifact> 
     let entries = with_files(entries, binary)?;
     let bytes = zip(&entries)?;
     let file_name = format!("{}-azure.zip", stage.project);
-    Ok(Artifact { provider: "azure", file_name, bytes, entry: ENTRY, binary: binary.clone() })
+    Ok(Artifact::new("azure", file_name, bytes, ENTRY, binary.clone()))
 }
 
 fn pretty(json: &serde_json::Value) -> Result<Vec<u8>> {

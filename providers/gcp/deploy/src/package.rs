@@ -16,5 +16,5 @@ pub fn package(stage: &Stage, binary: &Binary, _spec: &Spec) -> Result<Artifact>
     let entries = with_files(own, binary)?;
     let bytes = tar_gz(&entries, Level::default())?;
     let file_name = format!("{}-gcp.tar.gz", stage.project);
-    Ok(Artifact { provider: "gcp", file_name, bytes, entry: ENTRY, binary: binary.clone() })
+    Ok(Artifact::new("gcp", file_name, bytes, ENTRY, binary.clone()))
 }

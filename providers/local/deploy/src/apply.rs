@@ -6,7 +6,6 @@ use xcloud_deploy::{Action, Artifact, Desired, Secret, Secrets, Step};
 
 use crate::Local;
 use crate::client::app_path;
-use crate::config::hex;
 use crate::host::api::secrets::{Hidden, Vault};
 use crate::host::api::{Manifest, Publish, app_key};
 
@@ -29,8 +28,7 @@ fn artifact(desired: &Desired) -> Result<&Artifact> {
 }
 
 fn digest(artifact: &Artifact) -> String {
-    use sha2::{Digest, Sha256};
-    hex(&Sha256::digest(&artifact.bytes))
+    artifact.sha256()
 }
 
 async fn upload(local: &Local, key: &str, desired: &Desired) -> Result<()> {

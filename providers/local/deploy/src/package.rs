@@ -16,7 +16,7 @@ pub fn package(stage: &Stage, binary: &Binary, _spec: &Spec) -> Result<Artifact>
     // It stays on this machine: fast matters more than small.
     let bytes = tar_gz(&entries, Level::fast())?;
     let file_name = format!("{}-local.tar.gz", stage.project);
-    Ok(Artifact { provider: "local", file_name, bytes, entry: ENTRY, binary: binary.clone() })
+    Ok(Artifact::new("local", file_name, bytes, ENTRY, binary.clone()))
 }
 
 #[cfg(test)]

@@ -109,8 +109,7 @@ mod tests {
             files: Default::default(),
         };
         let file_name = "p".to_owned();
-        let artifact =
-            Artifact { provider: "local", file_name, bytes: Vec::new(), entry: "bootstrap", binary };
+        let artifact = Artifact::new("local", file_name, Vec::new(), "bootstrap", binary);
         let stage = Stage { project: "shop".to_owned(), stage: "dev".to_owned() };
         Desired::new(stage, spec, Some(artifact))
     }

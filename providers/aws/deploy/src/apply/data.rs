@@ -87,7 +87,7 @@ pub(super) async fn uploaded(work: &Work<'_>) -> Result<Option<(String, String)>
     let Some(artifact) = work.desired.artifact.as_ref().filter(|_| is_large(work.desired)) else {
         return Ok(None);
     };
-    let digest = xcloud_deploy::package::sha256(&artifact.bytes);
+    let digest = artifact.sha256();
     let (bucket, key) = (work.names.bucket(ARTIFACTS), format!("{digest}.zip"));
     let body = aws_sdk_s3::primitives::ByteStream::from(artifact.bytes.clone());
     let put = work.session.write.s3().put_object().bucket(&bucket).key(&key).body(body).send().await;

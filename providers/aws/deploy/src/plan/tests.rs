@@ -33,7 +33,7 @@ fn artifact(bytes: &[u8]) -> Artifact {
         files: Arc::default(),
     };
     let bytes = bytes.to_vec();
-    Artifact { provider: "aws", file_name: "shop-aws.zip".to_owned(), bytes, entry: "bootstrap", binary }
+    Artifact::new("aws", "shop-aws.zip".to_owned(), bytes, "bootstrap", binary)
 }
 
 /// The plan of a first deployment.
