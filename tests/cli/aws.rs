@@ -193,6 +193,16 @@ fn unchanged(cloud: &Cloud) {
     let calls = &again["deployments"][0]["calls"];
     assert_eq!(calls["write"], 0, "{again}");
     assert!(calls["read"].as_u64().is_some_and(|reads| reads <= 2 * 14), "{again}");
+    // What it says that serves was seen, and not asked for again: it is what `status` asks for.
+    let status = cloud.data(&["status"]);
+    let list = |of: &Value| of["functions"].as_array().cloned().expect("a list");
+    let (said, asked) = (list(&again["deployments"][0]), list(&status));
+    assert_eq!(said.len(), asked.len(), "{again} {status}");
+    for (said, asked) in said.iter().zip(&asked) {
+        for key in ["name", "resource", "version", "url"] {
+            assert_eq!(said[key], asked[key], "{key}: {said} {asked}");
+        }
+    }
 }
 
 fn drift(cloud: &Cloud) {
