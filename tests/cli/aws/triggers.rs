@@ -186,3 +186,45 @@ fn a_schedule_fires_its_function() {
     );
     assert!(saw[0]["what"]["due"].as_u64().is_some_and(|due| due > 1_700_000_000), "{saw:?}");
 }
+
+/// What Lambda has given up on lies in the function's queue of failures, with the event in it, and is data: it outlives its app.
+/// ministack follows what is said of a function as a whole, and of no alias: the test says there what we said of ours.
+#[test]
+fn an_event_that_fails_to_the_end_is_put_aside() {
+    let Some(app) = App::start("givenup", &["see"], "[functions.see]\nmax_attempts = 1\n") else { return };
+    app.data(&["deploy"]);
+    let function = app.resource("see");
+    let config = format!(
+        "lambda_.get_function_event_invoke_config(FunctionName={function:?}, Qualifier='live')"
+    );
+    let config = app.ask(&config);
+    let queue = app.resource("see_failed");
+    let target = config["DestinationConfig"]["OnFailure"]["Destination"].as_str().unwrap_or_default();
+    assert!(config["MaximumRetryAttempts"] == 0 && target.ends_with(&format!(":{queue}")), "{config}");
+    let whole = format!(
+        "lambda_.put_function_event_invoke_config(FunctionName={function:?}, MaximumRetryAttempts=0, DestinationConfig={{'OnFailure': {{'Destination': {target:?}}}}})['FunctionArn']"
+    );
+    app.ask(&whole);
+
+    let bucket = app.ask("s3.list_buckets()['Buckets'][0]['Name']");
+    app.ask(&format!("s3.put_object(Bucket={bucket}, Key='a/fail', Body=b'x')['ETag']"));
+    let url = format!("sqs.get_queue_url(QueueName={queue:?})['QueueUrl']");
+    let aside = format!(
+        "[m['Body'] for m in sqs.receive_message(QueueUrl={url}, VisibilityTimeout=0).get('Messages', [])]"
+    );
+    let aside = app.until("the event is put aside", &aside, |bodies| bodies != &json!([]));
+    let told: Value = serde_json::from_str(aside[0].as_str().expect("a body")).expect("JSON");
+    let record = &told["requestPayload"]["Records"][0]["s3"];
+    assert_eq!((&record["object"]["key"], &record["bucket"]["name"]), (&json!("a/fail"), &bucket), "{told}");
+
+    app.configure("[functions.see]\nmax_attempts = 2\n");
+    app.data(&["deploy"]);
+    app.ask(&format!("s3.delete_object(Bucket={bucket}, Key='a/fail')['ResponseMetadata']['HTTPStatusCode']"));
+    let gone = app.data(&["destroy", "--yes"]);
+    let changes = gone["plans"][0]["changes"].as_array().expect("a list");
+    let kept: Vec<_> = changes.iter().filter(|c| c["action"] == "kept").map(|c| &c["resource"]).collect();
+    assert_eq!(kept, [&json!("failures/see")], "{gone}");
+    let gone = app.data(&["destroy", "--yes", "--delete-data"]);
+    assert_eq!(gone["plans"][0]["summary"]["delete"], 1, "{gone}");
+    assert_eq!(app.ask("sqs.list_queues().get('QueueUrls', [])"), json!([]));
+}

@@ -3,6 +3,7 @@
 mod config;
 mod mappings;
 mod permissions;
+mod tries;
 mod urls;
 mod versions;
 
@@ -41,6 +42,8 @@ pub(crate) struct Function {
     pub(super) warm: BTreeMap<String, Warm>,
     /// Reserved concurrency.
     pub(super) reserved: Option<i64>,
+    /// How calls are tried again that nobody waits for, by qualifier.
+    pub(super) tries: BTreeMap<String, Value>,
 }
 
 /// A published version.
@@ -80,6 +83,7 @@ pub(super) fn answer(state: &mut State, call: &Call) -> Outcome {
             function(state, &name)?.reserved = None;
             Ok(Reply::Empty(204))
         }
+        name if name.contains("EventInvokeConfig") => tries::answer(state, call),
         name if name.contains("EventSourceMapping") => mappings::answer(state, call),
         name if name.contains("FunctionUrl") => urls::answer(state, call),
         name if name.contains("Provisioned") => urls::warm(state, call),

@@ -107,6 +107,7 @@ fn of_function(function: &Function) -> Value {
         "urls": function.urls,
         "warm": warm,
         "reserved": function.reserved,
+        "tries": function.tries,
     })
 }
 

@@ -45,8 +45,10 @@ pub(crate) async fn apply(session: &Session, names: &Names, memory: &Memory, ste
     };
     let delete = step.change.action == Action::Delete;
     match (kind, delete) {
-        ("queue" | "dead-letters", false) => data::queue(&work, kind == "dead-letters").await,
-        ("queue" | "dead-letters", true) => data::delete_queue(&work, kind == "dead-letters").await,
+        ("queue" | "dead-letters" | "failures", false) => data::queue(&work, kind).await,
+        ("queue" | "dead-letters" | "failures", true) => data::delete_queue(&work, kind).await,
+        ("async", false) => triggers::retries(&work).await,
+        ("async", true) => triggers::delete_retries(&work).await,
         ("bucket" | "artifacts", false) => data::bucket(&work).await,
         ("bucket" | "artifacts", true) => data::delete_bucket(&work).await,
         ("table", false) => data::table(&work).await,

@@ -5,6 +5,8 @@ use xcloud_core::spec::{Spec, TriggerSpec};
 use xcloud_deploy::check::{Limits, Memory, Named, Report, fact};
 use xcloud_deploy::{Finding, Stage};
 
+use crate::wanted::{MOST_TRIES, is_async};
+
 const QUOTAS: &str = "https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html";
 const SQS: &str = "https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-parameters.html";
 const VARIABLES: &str = "https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html";
@@ -73,6 +75,15 @@ const WITHOUT_WINDOW: u32 = 10;
 pub fn check(stage: &Stage, spec: &Spec) -> Vec<Finding> {
     let mut report = Report::of(&LIMITS, stage, spec);
     for function in &spec.functions {
+        let most =
+            function.settings.max_attempts.filter(|most| is_async(&function.trigger) && *most > MOST_TRIES);
+        if let Some(most) = most {
+            let what = format!(
+                "`max_attempts = {most}`: Lambda hands over what is not from a queue or a table up to {MOST_TRIES} times, so it will be {MOST_TRIES}"
+            );
+            let page = "https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html";
+            report.warning(&function.name, "attempts-clamped", what, page);
+        }
         let TriggerSpec::Queue { batch: Some(batch), .. } = function.trigger else { continue };
         if batch > WITHOUT_WINDOW {
             let what = format!(

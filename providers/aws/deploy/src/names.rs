@@ -87,6 +87,11 @@ impl Names {
         self.named(&format!("{name}_dead"), LONGEST_QUEUE)
     }
 
+    /// The queue for the events that Lambda has given up on.
+    pub(crate) fn failures(&self, function: &str) -> String {
+        self.named(&format!("{function}{FAILURES}"), LONGEST_QUEUE)
+    }
+
     pub(crate) fn table(&self, name: &str) -> String {
         if let Some(name) = self.taken("table", name) {
             return name;
@@ -174,6 +179,9 @@ impl Names {
         format!("xcloud/{}/{}", self.stage.project, self.stage.stage)
     }
 }
+
+/// What the name of a function's queue of failures ends in.
+pub(crate) const FAILURES: &str = "_failed";
 
 /// A name that is too long ends in a hash of the whole instead: two long ones stay two.
 fn shorten(name: String, longest: usize) -> String {

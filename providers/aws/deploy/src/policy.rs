@@ -72,11 +72,13 @@ fn reads(rights: &mut Rights, names: &Names, kind: &str, name: &str) {
                 add(&names.queue_arn(&queue), &["sqs:GetQueueAttributes", "sqs:ListQueueTags"]);
             }
         }
-        "dead-letters" => {
-            add(
-                &names.queue_arn(&names.dead_letters(name)),
-                &["sqs:GetQueueAttributes", "sqs:ListQueueTags"],
-            );
+        "dead-letters" | "failures" => {
+            let queue = if kind == "failures" { names.failures(name) } else { names.dead_letters(name) };
+            add(&names.queue_arn(&queue), &["sqs:GetQueueAttributes", "sqs:ListQueueTags"]);
+        }
+        "async" => {
+            add(&names.function_arn(&function), &["lambda:GetFunctionEventInvokeConfig"]);
+            add(&alias, &["lambda:GetFunctionEventInvokeConfig"]);
         }
         "bucket" | "artifacts" => {
             let bucket = names.bucket_arn(&names.bucket(name));
@@ -151,8 +153,12 @@ fn writes(
     let function = names.function(name);
     let arn = names.function_arn(&function);
     match kind {
-        "queue" | "dead-letters" => {
-            let queue = if kind == "queue" { names.queue(name) } else { names.dead_letters(name) };
+        "queue" | "dead-letters" | "failures" => {
+            let queue = match kind {
+                "queue" => names.queue(name),
+                "failures" => names.failures(name),
+                _ => names.dead_letters(name),
+            };
             let made = &["sqs:CreateQueue", "sqs:SetQueueAttributes", "sqs:TagQueue"];
             let actions = done.of(made, &["sqs:SetQueueAttributes"], &["sqs:DeleteQueue"]);
             add(rights, &names.queue_arn(&queue), actions);
@@ -290,6 +296,16 @@ fn trigger(rights: &mut Rights, names: &Names, desired: &Desired, (kind, name): 
             }
             // A subscription's name is not of a kind that rights are given for.
             add(rights, "*", done.of(&[], &["sns:Unsubscribe"], &["sns:Unsubscribe"]));
+        }
+        "async" => {
+            let (made, changed, gone) = (
+                &["lambda:PutFunctionEventInvokeConfig"],
+                &["lambda:UpdateFunctionEventInvokeConfig"],
+                &["lambda:DeleteFunctionEventInvokeConfig"],
+            );
+            for resource in [arn, names.alias_arn(&function)] {
+                add(rights, &resource, done.of(made, changed, gone));
+            }
         }
         "warm" => {
             let made =

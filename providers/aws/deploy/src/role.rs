@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use xcloud_core::spec::{FunctionSpec, TriggerSpec};
 
 use crate::names::Names;
+use crate::wanted::is_async;
 
 /// Who may take a role on.
 pub(crate) fn trust(service: &str) -> Value {
@@ -50,6 +51,10 @@ pub(crate) fn policy(names: &Names, function: &FunctionSpec) -> Value {
             statements.push(allow(&["s3:GetObject"], &[objects]));
         }
         _ => {}
+    }
+    if is_async(&function.trigger) {
+        let failures = names.queue_arn(&names.failures(&function.name));
+        statements.push(allow(&["sqs:SendMessage"], &[failures]));
     }
     if !function.sends.is_empty() {
         statements.push(allow(&["sqs:SendMessage"], &function.sends.iter().map(queue).collect::<Vec<_>>()));

@@ -31,6 +31,9 @@ const DEFAULT_BATCH: u32 = 10;
 const MOST_ATTEMPTS: u32 = 1000;
 const MOST_IN_BATCH: u32 = 10_000;
 const MOST_POLLERS: u32 = 1000;
+/// How often Lambda itself tries: as often as it does where nothing is said, which is the most
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html>).
+pub(crate) const MOST_TRIES: u32 = 3;
 /// Above it SQS asks for a window in which messages are gathered.
 const WITHOUT_WINDOW: u32 = 10;
 
@@ -154,6 +157,11 @@ fn of_function(desired: &Desired, names: &Names, function: &FunctionSpec) -> Vec
     all.push(resource("function", name, function_fields(desired, names, function), needs));
     all.push(resource("version", name, versioned(desired, names, function), vec![id("function", name)]));
     all.push(resource("alias", name, Fields::new(), vec![id("version", name)]));
+    if is_async(&function.trigger) {
+        let needs = vec![id("alias", name), id("failures", name)];
+        all.push(resource("failures", name, Fields::new(), Vec::new()));
+        all.push(resource("async", name, async_fields(names, function), needs));
+    }
     all.extend(trigger(desired, names, function));
     if let Some(instances) = function.settings.min_instances {
         let list = [("instances", instances.into())];
@@ -214,6 +222,19 @@ fn environment(desired: &Desired, names: &Names, function: &FunctionSpec) -> Fie
     plain.chain(hidden).collect()
 }
 
+/// Whether Lambda itself keeps the function's events and tries again. Whoever calls with a kind of its own may do so too.
+pub(crate) const fn is_async(trigger: &TriggerSpec) -> bool {
+    use TriggerSpec::{Event, Object, Schedule, Topic};
+    matches!(trigger, Object { .. } | Schedule { .. } | Topic { .. } | Event)
+}
+
+/// How often an event is tried, and where it goes then.
+pub(crate) fn async_fields(names: &Names, function: &FunctionSpec) -> Fields {
+    let attempts = function.settings.max_attempts.unwrap_or(MOST_TRIES).clamp(1, MOST_TRIES);
+    let failures = names.queue_arn(&names.failures(&function.name));
+    fields([("failures", failures.into()), ("max_attempts", attempts.into())])
+}
+
 /// The resource that calls the function.
 fn trigger(desired: &Desired, names: &Names, function: &FunctionSpec) -> Vec<Resource> {
     let name = function.name.as_str();
@@ -240,12 +261,14 @@ fn trigger(desired: &Desired, names: &Names, function: &FunctionSpec) -> Vec<Res
         }
         TriggerSpec::Object { bucket, on } => {
             let list = [("bucket", names.bucket(bucket).into()), ("events", object_events(*on).into())];
-            vec![resource("notification", name, fields(list), vec![alias, id("bucket", bucket)])]
+            let needs = vec![alias, id("async", name), id("bucket", bucket)];
+            vec![resource("notification", name, fields(list), needs)]
         }
         TriggerSpec::Schedule { .. } => scheduled(names, function),
         TriggerSpec::Topic { topic } => {
             let list = [("topic", names.topic_arn(&names.topic(topic)).into())];
-            vec![resource("subscription", name, fields(list), vec![alias, id("topic", topic)])]
+            let needs = vec![alias, id("async", name), id("topic", topic)];
+            vec![resource("subscription", name, fields(list), needs)]
         }
         // Whoever has such events calls the function; what makes them is the user's own.
         _ => Vec::new(),
@@ -266,7 +289,7 @@ fn scheduled(names: &Names, function: &FunctionSpec) -> Vec<Resource> {
     let name = function.name.as_str();
     let list =
         [("trust", role::trust("scheduler.amazonaws.com")), ("policy", role::schedule_policy(names, name))];
-    let needs = vec![id("alias", name), id("schedule-role", name)];
+    let needs = vec![id("alias", name), id("async", name), id("schedule-role", name)];
     vec![
         resource("schedule-role", name, fields(list), Vec::new()),
         resource("schedule", name, schedule_fields(function), needs),

@@ -17,15 +17,19 @@ pub(crate) const KEY: &str = "key";
 /// How long messages that were put aside are kept: as long as SQS can, two weeks.
 const ASIDE: &str = "1209600";
 
-fn queue_name(work: &Work<'_>, aside: bool) -> String {
-    if aside { work.names.dead_letters(work.name) } else { work.names.queue(work.name) }
+fn queue_name(work: &Work<'_>, kind: &str) -> String {
+    match kind {
+        "dead-letters" => work.names.dead_letters(work.name),
+        "failures" => work.names.failures(work.name),
+        _ => work.names.queue(work.name),
+    }
 }
 
 /// Makes or corrects a queue.
-pub(super) async fn queue(work: &Work<'_>, aside: bool) -> Result<()> {
-    let name = queue_name(work, aside);
+pub(super) async fn queue(work: &Work<'_>, kind: &str) -> Result<()> {
+    let name = queue_name(work, kind);
     let sqs = work.session.write.sqs();
-    let attributes = attributes(work, aside);
+    let attributes = attributes(work, kind != "queue");
     if work.creates() {
         let create = sqs.create_queue().queue_name(&name).set_attributes(Some(attributes.clone()));
         let create = create.set_tags(Some(work.tags().into_iter().collect()));
@@ -54,8 +58,8 @@ fn attributes(work: &Work<'_>, aside: bool) -> HashMap<Attribute, String> {
     all
 }
 
-pub(super) async fn delete_queue(work: &Work<'_>, aside: bool) -> Result<()> {
-    let name = queue_name(work, aside);
+pub(super) async fn delete_queue(work: &Work<'_>, kind: &str) -> Result<()> {
+    let name = queue_name(work, kind);
     let gone = work.session.write.sqs().delete_queue().queue_url(work.names.queue_url(&name)).send().await;
     optional(gone.map_err(failed("sqs:DeleteQueue", &name)))?;
     Ok(())

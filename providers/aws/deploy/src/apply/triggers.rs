@@ -212,6 +212,33 @@ pub(super) async fn delete_mapping(work: &Work<'_>) -> Result<()> {
     until(|| async { Ok(mapping_of(&work.session.read, &function).await?.is_empty().then_some(())) }).await
 }
 
+/// How often Lambda itself tries, and where an event goes then. What else is said there stays.
+pub(super) async fn retries(work: &Work<'_>) -> Result<()> {
+    let function = work.function();
+    let wanted = crate::wanted::async_fields(work.names, work.spec()?);
+    let most = wanted.get("max_attempts").and_then(|n| i32::try_from(n.as_i64()? - 1).ok());
+    let failures = wanted.get("failures").and_then(|arn| arn.as_str()).map(str::to_owned);
+    let failures = lambda::OnFailure::builder().set_destination(failures).build();
+    let target = Some(lambda::DestinationConfig::builder().on_failure(failures).build());
+    if work.creates() {
+        let put = work.session.write.lambda().put_function_event_invoke_config();
+        let put = put.function_name(&function).qualifier(ALIAS).set_maximum_retry_attempts(most);
+        let put = put.set_destination_config(target).send().await;
+        return put.map(drop).map_err(failed("lambda:PutFunctionEventInvokeConfig", &function));
+    }
+    let update = work.session.write.lambda().update_function_event_invoke_config();
+    let update = update.function_name(&function).qualifier(ALIAS).set_maximum_retry_attempts(most);
+    let update = update.set_destination_config(target).send().await;
+    update.map(drop).map_err(failed("lambda:UpdateFunctionEventInvokeConfig", &function))
+}
+
+pub(super) async fn delete_retries(work: &Work<'_>) -> Result<()> {
+    let function = work.function();
+    let gone = work.session.write.lambda().delete_function_event_invoke_config();
+    let gone = gone.function_name(&function).qualifier(ALIAS).send().await;
+    optional(gone.map_err(failed("lambda:DeleteFunctionEventInvokeConfig", &function))).map(drop)
+}
+
 pub(super) async fn schedule(work: &Work<'_>) -> Result<()> {
     let name = work.function();
     let role = work.names.role_arn(&work.names.schedule_role(work.name));

@@ -5,17 +5,19 @@ use std::collections::BTreeSet;
 use aws_sdk_sqs::types::QueueAttributeName as Attribute;
 use serde_json::Value;
 use xcloud_core::Result;
+use xcloud_core::spec::FunctionSpec;
 use xcloud_deploy::Resource;
 
 use super::{Look, foreign, found, ours};
 use crate::error::{failed, optional};
-use crate::wanted::{ARTIFACTS, Fields, id, is_large};
+use crate::names::FAILURES;
+use crate::wanted::{ARTIFACTS, Fields, id, is_async, is_large};
 
 /// All of them.
 pub(super) async fn all(look: &Look<'_>) -> Result<Vec<Resource>> {
-    let (queues, buckets, tables, topics) =
-        tokio::try_join!(queues(look), buckets(look), tables(look), topics(look))?;
-    Ok([queues, buckets, tables, topics].into_iter().flatten().collect())
+    let (queues, failures, buckets, tables, topics) =
+        tokio::try_join!(queues(look), failures(look), buckets(look), tables(look), topics(look))?;
+    Ok([queues, failures, buckets, tables, topics].into_iter().flatten().collect())
 }
 
 /// The wanted names, then those of the stage's other things whose ARNs begin with `start`.
@@ -39,9 +41,32 @@ async fn queues(look: &Look<'_>) -> Result<Vec<Resource>> {
     let mut all = Vec::new();
     let mut seen = BTreeSet::new();
     for name in named(look, ("queue", &look.desired.spec.queues), &start, |name| look.names.queue(name)) {
+        // A queue that is wanted may be called as it likes.
+        let wanted = look.desired.spec.queues.contains(&name);
+        if !wanted && name.ends_with(FAILURES) {
+            continue;
+        }
         let name = name.strip_suffix("_dead").unwrap_or(&name).to_owned();
         if seen.insert(name.clone()) {
             all.extend(queue(look, &name).await?);
+        }
+    }
+    Ok(all)
+}
+
+/// The queues for what Lambda has given up on: of the functions that are to have one, and of those that had.
+async fn failures(look: &Look<'_>) -> Result<Vec<Resource>> {
+    let of = |function: &&FunctionSpec| is_async(&function.trigger);
+    let wanted = look.desired.spec.functions.iter().filter(of).map(|function| function.name.clone());
+    let start = look.names.queue_arn("");
+    let there = look.tagged.iter().filter_map(|arn| look.names.logical(arn.strip_prefix(&start)?));
+    let there = there.filter(|name| !look.desired.spec.queues.iter().any(|queue| queue == name));
+    let there = there.filter_map(|name| name.strip_suffix(FAILURES)).map(str::to_owned);
+    let functions: BTreeSet<String> = wanted.chain(there).collect();
+    let mut all = Vec::new();
+    for function in functions {
+        if let Some((_, data)) = one_queue(look, &look.names.failures(&function)).await? {
+            all.push(Resource { data, ..found("failures", &function, Fields::new(), Vec::new()) });
         }
     }
     Ok(all)

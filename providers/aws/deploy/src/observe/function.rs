@@ -45,7 +45,8 @@ pub(super) async fn observe(look: &Look<'_>, name: &str) -> Result<Vec<Resource>
     fields.extend(config.revision_id.clone().map(|id| ("revision".to_owned(), Value::from(id))));
     let label = config.description.as_deref().and_then(Label::parse);
     fields.extend(label.map(|label| ("deployment".to_owned(), Value::from(label.version()))));
-    all.push(found("function", name, fields, vec![id("role", name), id("log-group", name)]));
+    let needs = ["role", "log-group", "failures"].map(|kind| id(kind, name)).to_vec();
+    all.push(found("function", name, fields, needs));
     if look.wanted(name).is_some() {
         let (versions, alias) = tokio::try_join!(versions(look, name), alias(look, name))?;
         all.extend(versions);

@@ -10,7 +10,7 @@ use super::{Look, found};
 use crate::error::{failed, optional};
 use crate::names::ALIAS;
 use crate::permission::Statement;
-use crate::wanted::{Fields, MAX_CONCURRENCY, id};
+use crate::wanted::{Fields, MAX_CONCURRENCY, id, is_async};
 
 /// All of a function that is there.
 pub(super) async fn observe(look: &Look<'_>, name: &str) -> Result<Vec<Resource>> {
@@ -20,13 +20,14 @@ pub(super) async fn observe(look: &Look<'_>, name: &str) -> Result<Vec<Resource>
         all.extend(url(look, &statements).await?);
         return Ok(all);
     }
-    let (mapping, schedule, notification, subscription) = tokio::try_join!(
+    let (retries, mapping, schedule, notification, subscription) = tokio::try_join!(
+        retries(look, name),
         mapping(look, name),
         schedule(look, name),
         notification(look, name, &statements),
         subscription(look, name, &statements),
     )?;
-    all.extend([mapping, schedule, notification, subscription].into_iter().flatten());
+    all.extend([retries, mapping, schedule, notification, subscription].into_iter().flatten());
     Ok(all)
 }
 
@@ -82,6 +83,26 @@ async fn warm(look: &Look<'_>, name: &str) -> Result<Option<Resource>> {
     };
     let fields = Fields::from([("instances".to_owned(), Value::from(instances))]);
     Ok(Some(found("warm", name, fields, vec![id("function", name)])))
+}
+
+/// How often Lambda itself tries, and where an event goes then.
+async fn retries(look: &Look<'_>, name: &str) -> Result<Option<Resource>> {
+    // With the function goes what is said of it. One that never had such events is not asked about.
+    let Some(function) = look.wanted(name) else { return Ok(None) };
+    let failures = look.names.queue_arn(&look.names.failures(name));
+    if !is_async(&function.trigger) && !look.is_tagged(&failures) {
+        return Ok(None);
+    }
+    let resource = look.names.function(name);
+    let asked = look.session.read.lambda().get_function_event_invoke_config();
+    let asked = asked.function_name(&resource).qualifier(ALIAS).send().await;
+    let asked = optional(asked.map_err(failed("lambda:GetFunctionEventInvokeConfig", &resource)))?;
+    let Some(config) = asked else { return Ok(None) };
+    let target = config.destination_config().and_then(|to| to.on_failure()).and_then(|to| to.destination());
+    let mut fields = Fields::from([("failures".to_owned(), Value::from(target.unwrap_or_default()))]);
+    let retries = config.maximum_retry_attempts();
+    fields.extend(retries.map(|n| ("max_attempts".to_owned(), Value::from(n + 1))));
+    Ok(Some(found("async", name, fields, vec![id("function", name), id("failures", name)])))
 }
 
 /// The event source mapping of the alias.
