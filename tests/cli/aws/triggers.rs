@@ -188,15 +188,15 @@ fn a_schedule_fires_its_function() {
 }
 
 /// What Lambda has given up on lies in the function's queue of failures, with the event in it, and is data: it outlives its app.
-/// ministack follows what is said of a function as a whole, and of no alias: the test says there what we said of ours.
+/// ministack follows what is said of a function as a whole, and of no alias: the test says there what we said of the alias,
+/// and hands the event to the whole.
 #[test]
 fn an_event_that_fails_to_the_end_is_put_aside() {
     let Some(app) = App::start("givenup", &["see"], "[functions.see]\nmax_attempts = 1\n") else { return };
     app.data(&["deploy"]);
     let function = app.resource("see");
-    let config = format!(
-        "lambda_.get_function_event_invoke_config(FunctionName={function:?}, Qualifier='live')"
-    );
+    let config =
+        format!("lambda_.get_function_event_invoke_config(FunctionName={function:?}, Qualifier='live')");
     let config = app.ask(&config);
     let queue = app.resource("see_failed");
     let target = config["DestinationConfig"]["OnFailure"]["Destination"].as_str().unwrap_or_default();
@@ -207,7 +207,10 @@ fn an_event_that_fails_to_the_end_is_put_aside() {
     app.ask(&whole);
 
     let bucket = app.ask("s3.list_buckets()['Buckets'][0]['Name']");
-    app.ask(&format!("s3.put_object(Bucket={bucket}, Key='a/fail', Body=b'x')['ETag']"));
+    let event = python(&object_created(&bucket, "a/fail")).replace("__import__('json').loads(", "(");
+    app.ask(&format!(
+        "lambda_.invoke(FunctionName={function:?}, InvocationType='Event', Payload={event})['StatusCode']"
+    ));
     let url = format!("sqs.get_queue_url(QueueName={queue:?})['QueueUrl']");
     let aside = format!(
         "[m['Body'] for m in sqs.receive_message(QueueUrl={url}, VisibilityTimeout=0).get('Messages', [])]"
@@ -219,7 +222,6 @@ fn an_event_that_fails_to_the_end_is_put_aside() {
 
     app.configure("[functions.see]\nmax_attempts = 2\n");
     app.data(&["deploy"]);
-    app.ask(&format!("s3.delete_object(Bucket={bucket}, Key='a/fail')['ResponseMetadata']['HTTPStatusCode']"));
     let gone = app.data(&["destroy", "--yes"]);
     let changes = gone["plans"][0]["changes"].as_array().expect("a list");
     let kept: Vec<_> = changes.iter().filter(|c| c["action"] == "kept").map(|c| &c["resource"]).collect();
@@ -227,4 +229,17 @@ fn an_event_that_fails_to_the_end_is_put_aside() {
     let gone = app.data(&["destroy", "--yes", "--delete-data"]);
     assert_eq!(gone["plans"][0]["summary"]["delete"], 1, "{gone}");
     assert_eq!(app.ask("sqs.list_queues().get('QueueUrls', [])"), json!([]));
+}
+
+/// As S3 writes it (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html>).
+fn object_created(bucket: &Value, key: &str) -> Value {
+    let bucket = json!({ "name": bucket, "arn": "arn:aws:s3:::b", "ownerIdentity": { "principalId": "A" } });
+    json!({ "Records": [{
+        "eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": "eu-west-1", "eventTime": "2026-11-29T14:00:00.000Z",
+        "eventName": "ObjectCreated:Put", "userIdentity": { "principalId": "A" },
+        "requestParameters": { "sourceIPAddress": "127.0.0.1" },
+        "responseElements": { "x-amz-request-id": "R", "x-amz-id-2": "I" },
+        "s3": { "s3SchemaVersion": "1.0", "configurationId": "c", "bucket": bucket,
+            "object": { "key": key, "size": 1, "eTag": "e", "sequencer": "0" } },
+    }]})
 }

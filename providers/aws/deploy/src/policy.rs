@@ -298,13 +298,9 @@ fn trigger(rights: &mut Rights, names: &Names, desired: &Desired, (kind, name): 
             add(rights, "*", done.of(&[], &["sns:Unsubscribe"], &["sns:Unsubscribe"]));
         }
         "async" => {
-            let (made, changed, gone) = (
-                &["lambda:PutFunctionEventInvokeConfig"],
-                &["lambda:UpdateFunctionEventInvokeConfig"],
-                &["lambda:DeleteFunctionEventInvokeConfig"],
-            );
+            let made = &["lambda:PutFunctionEventInvokeConfig"];
             for resource in [arn, names.alias_arn(&function)] {
-                add(rights, &resource, done.of(made, changed, gone));
+                add(rights, &resource, done.of(made, made, &["lambda:DeleteFunctionEventInvokeConfig"]));
             }
         }
         "warm" => {

@@ -26,7 +26,6 @@ pub(super) fn answer(state: &mut State, call: &Call) -> Outcome {
             "MaximumEventAgeInSeconds": 21600,
             "LastModified": 1_767_225_600,
         }),
-        "UpdateFunctionEventInvokeConfig" => known.ok_or_else(|| none(&name))?,
         _ => return Err(Failure::unknown(call)),
     };
     let config = set(state, &role, config, &call.body)?;

@@ -60,7 +60,6 @@ fn function(method: &str, parts: &[&str]) -> Option<&'static str> {
         ("DELETE", [_, "url"]) => "DeleteFunctionUrlConfig",
         ("PUT", [_, "concurrency"]) => "PutFunctionConcurrency",
         ("PUT", [_, "event-invoke-config"]) => "PutFunctionEventInvokeConfig",
-        ("POST", [_, "event-invoke-config"]) => "UpdateFunctionEventInvokeConfig",
         ("GET", [_, "event-invoke-config"]) => "GetFunctionEventInvokeConfig",
         ("DELETE", [_, "event-invoke-config"]) => "DeleteFunctionEventInvokeConfig",
         ("DELETE", [_, "concurrency"]) => "DeleteFunctionConcurrency",

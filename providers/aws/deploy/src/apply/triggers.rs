@@ -219,17 +219,16 @@ pub(super) async fn retries(work: &Work<'_>) -> Result<()> {
     let most = wanted.get("max_attempts").and_then(|n| i32::try_from(n.as_i64()? - 1).ok());
     let failures = wanted.get("failures").and_then(|arn| arn.as_str()).map(str::to_owned);
     let failures = lambda::OnFailure::builder().set_destination(failures).build();
-    let target = Some(lambda::DestinationConfig::builder().on_failure(failures).build());
-    if work.creates() {
-        let put = work.session.write.lambda().put_function_event_invoke_config();
-        let put = put.function_name(&function).qualifier(ALIAS).set_maximum_retry_attempts(most);
-        let put = put.set_destination_config(target).send().await;
-        return put.map(drop).map_err(failed("lambda:PutFunctionEventInvokeConfig", &function));
-    }
-    let update = work.session.write.lambda().update_function_event_invoke_config();
-    let update = update.function_name(&function).qualifier(ALIAS).set_maximum_retry_attempts(most);
-    let update = update.set_destination_config(target).send().await;
-    update.map(drop).map_err(failed("lambda:UpdateFunctionEventInvokeConfig", &function))
+    let asked = work.session.read.lambda().get_function_event_invoke_config();
+    let asked = asked.function_name(&function).qualifier(ALIAS).send().await;
+    let now = optional(asked.map_err(failed("lambda:GetFunctionEventInvokeConfig", &function)))?;
+    let age = now.as_ref().and_then(|now| now.maximum_event_age_in_seconds());
+    let success = now.and_then(|now| now.destination_config?.on_success);
+    let target = lambda::DestinationConfig::builder().on_failure(failures).set_on_success(success);
+    let put = work.session.write.lambda().put_function_event_invoke_config();
+    let put = put.function_name(&function).qualifier(ALIAS).set_maximum_retry_attempts(most);
+    let put = put.set_maximum_event_age_in_seconds(age).destination_config(target.build()).send().await;
+    put.map(drop).map_err(failed("lambda:PutFunctionEventInvokeConfig", &function))
 }
 
 pub(super) async fn delete_retries(work: &Work<'_>) -> Result<()> {
