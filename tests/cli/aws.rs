@@ -6,6 +6,7 @@ mod input;
 mod lifecycle;
 mod metrics;
 mod policy;
+mod requests;
 mod secrets;
 mod triggers;
 

@@ -32,6 +32,8 @@ struct Shared {
     refused: Mutex<Option<(String, &'static str, &'static str)>>,
     writes: AtomicUsize,
     death: AtomicBool,
+    /// Heads and bodies, for who reads them afterwards.
+    requests: Mutex<Vec<(String, String)>>,
 }
 
 /// A proxy on loopback; its threads end with the test.
@@ -73,6 +75,11 @@ impl Proxy {
             Some((begins.to_owned(), status, code));
     }
 
+    /// The requests so far: head and body.
+    pub(crate) fn requests(&self) -> Vec<(String, String)> {
+        self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(crate) fn writes(&self) -> usize {
         self.shared.writes.load(Ordering::SeqCst)
     }
@@ -98,6 +105,8 @@ impl Shared {
     /// One request, one connection: the answer says that it closes.
     fn serve(&self, mut client: TcpStream) -> std::io::Result<()> {
         let (head, body) = request(&mut client)?;
+        let text = String::from_utf8_lossy(&body).into_owned();
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).push((head.clone(), text));
         if let Some((status, code)) = self.refused(&head) {
             return client.write_all(&refusal(status, code));
         }
