@@ -287,6 +287,26 @@ fn a_name_that_somebody_else_has_ends_it_before_anything_is_made() {
     let made = cloud
         .ask("[len(iam.list_roles(PathPrefix='/xcloud/')['Roles']), len(sqs.list_queues()['QueueUrls'])]");
     assert_eq!(made, json!([0, 1]));
+    // A role's name is the account's, whatever its path; this one would come after other things have been made.
+    cloud.ask("sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName='shop-dev-order-placed')['QueueUrl'])['ResponseMetadata']['HTTPStatusCode']");
+    let trust = json!({ "Version": "2012-10-17", "Statement": [] }).to_string();
+    cloud.ask(&format!(
+        "iam.create_role(RoleName='shop-dev-fulfil', AssumeRolePolicyDocument={trust:?})['Role']['Arn']"
+    ));
+    let (data, code) = cloud.json(&["deploy", "--no-build"]);
+    assert_eq!((code, &data["code"]), (1, &json!("Conflict")), "{data}");
+    let made = cloud.ask("[r['RoleName'] for r in iam.list_roles()['Roles'] if r['RoleName'].startswith('shop-dev-')] + sqs.list_queues().get('QueueUrls', [])");
+    assert_eq!(made, json!(["shop-dev-fulfil"]));
+    assert_eq!(cloud.ask("iam.list_role_policies(RoleName='shop-dev-fulfil')['PolicyNames']"), json!([]));
+    // A log of a function that was there before is not ours to keep for a month, or to delete.
+    cloud.ask("iam.delete_role(RoleName='shop-dev-fulfil')['ResponseMetadata']['HTTPStatusCode']");
+    cloud.ask("logs.create_log_group(logGroupName='/aws/lambda/shop-dev-fulfil')['ResponseMetadata']['HTTPStatusCode']");
+    let (data, code) = cloud.json(&["deploy", "--no-build"]);
+    assert_eq!((code, &data["code"]), (1, &json!("Conflict")), "{data}");
+    assert_eq!(
+        cloud.ask("[g.get('retentionInDays') for g in logs.describe_log_groups()['logGroups']]"),
+        json!([null])
+    );
 }
 
 #[test]

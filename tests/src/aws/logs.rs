@@ -25,6 +25,13 @@ pub(super) fn answer(state: &mut State, call: &Call) -> Outcome {
             group(state, call)?;
             state.groups.remove(call.text("logGroupName"));
         }
+        "ListTagsForResource" => {
+            let name = call.need("resourceArn")?.split(":log-group:").nth(1).unwrap_or_default();
+            let none =
+                || Failure::new(400, "ResourceNotFoundException", "The specified resource does not exist.");
+            let group = state.groups.get(name).ok_or_else(none)?;
+            return Ok(Reply::Json(200, json!({ "tags": group.tags })));
+        }
         "DescribeLogGroups" => return Ok(describe(state, call)),
         _ => return Err(Failure::unknown(call)),
     }

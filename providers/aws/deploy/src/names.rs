@@ -131,6 +131,11 @@ impl Names {
         format!("arn:{}:iam::{}:role{}{role}", self.partition, self.account, self.role_path())
     }
 
+    /// A role of this name that is under no path.
+    pub(crate) fn plain_role_arn(&self, role: &str) -> String {
+        format!("arn:{}:iam::{}:role/{role}", self.partition, self.account)
+    }
+
     pub(crate) fn function_arn(&self, function: &str) -> String {
         self.arn("lambda", &format!("function:{function}"))
     }

@@ -93,8 +93,12 @@ fn reads(rights: &mut Rights, names: &Names, kind: &str, name: &str) {
                 ["sns:GetTopicAttributes", "sns:ListSubscriptionsByTopic", "sns:ListTagsForResource"];
             add(&names.topic_arn(&names.topic(name)), &actions);
         }
-        "role" => add(&names.role_arn(&function), &["iam:GetRolePolicy"]),
-        "schedule-role" => add(&names.role_arn(&names.schedule_role(name)), &["iam:GetRolePolicy"]),
+        "role" | "schedule-role" => {
+            let role = if kind == "role" { function } else { names.schedule_role(name) };
+            add(&names.role_arn(&role), &["iam:GetRole", "iam:GetRolePolicy"]);
+            // Of a role that is not there, or not where the stage's are, only the name is known.
+            add(&names.plain_role_arn(&role), &["iam:GetRole"]);
+        }
         "function" => {
             let own = ["lambda:GetAlias", "lambda:GetFunction", "lambda:ListVersionsByFunction"];
             add(&names.function_arn(&function), &own);
@@ -107,6 +111,9 @@ fn reads(rights: &mut Rights, names: &Names, kind: &str, name: &str) {
             add(&format!("{}:*", names.function_arn(&function)), &["lambda:GetFunctionConfiguration"]);
         }
         "url" => add(&names.function_arn(&function), &["lambda:GetFunctionUrlConfig"]),
+        "log-group" => {
+            add(&names.log_group_arn(&names.log_group(&function)), &["logs:ListTagsForResource"]);
+        }
         "mapping" => add("*", &["lambda:GetEventSourceMapping"]),
         "schedule" => add(&names.schedule_arn(&function), &["scheduler:GetSchedule"]),
         _ => {}

@@ -7,6 +7,7 @@ use xcloud_core::Result;
 use super::{Work, built};
 use crate::error::{failed, optional};
 use crate::names::POLICY;
+use crate::observe::foreign;
 use crate::role;
 
 fn name(work: &Work<'_>, schedule: bool) -> String {
@@ -28,7 +29,14 @@ pub(super) async fn role(work: &Work<'_>, schedule: bool) -> Result<()> {
             .description(work.names.marker())
             .assume_role_policy_document(trust.to_string())
             .set_tags(Some(tags.collect::<Result<_>>()?));
-        work.made(create.send().await.map_err(failed("iam:CreateRole", &name)))?;
+        if work.made(create.send().await.map_err(failed("iam:CreateRole", &name)))?.is_none() {
+            // A try before has made it, if it is under the stage's path; else somebody else has.
+            let there = work.session.read.iam().get_role().role_name(&name).send().await;
+            let there = there.map_err(failed("iam:GetRole", &name))?;
+            if there.role.is_some_and(|role| role.path != work.names.role_path()) {
+                return Err(foreign(work.names, "role", &name));
+            }
+        }
     } else if work.field("trust").is_some() {
         let update = iam.update_assume_role_policy().role_name(&name).policy_document(trust.to_string());
         update.send().await.map_err(failed("iam:UpdateAssumeRolePolicy", &name))?;

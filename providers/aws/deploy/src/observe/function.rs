@@ -6,6 +6,7 @@ use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
 use aws_sdk_lambda::types::FunctionConfiguration;
 use serde_json::{Value, json};
 use xcloud_core::Result;
+use xcloud_core::spec::TriggerSpec;
 use xcloud_deploy::{Desired, Resource, Secret};
 
 use super::{Look, PUBLISHED, foreign, found, ours, triggers};
@@ -13,19 +14,19 @@ use crate::client::Session;
 use crate::error::{failed, optional};
 use crate::label::Label;
 use crate::names::{ALIAS, POLICY};
-use crate::wanted::{Fields, SECRETS, id};
+use crate::wanted::{Fields, SECRETS, given_role, id};
 
 /// Everything of a function: nothing, if nothing is there.
 pub(super) async fn observe(look: &Look<'_>, name: &str) -> Result<Vec<Resource>> {
     let resource = look.names.function(name);
-    let (role, there) = tokio::try_join!(roles(look, name), async {
+    let (role, group, there) = tokio::try_join!(roles(look, name), log_group(look, name), async {
         match &look.first {
             Some((first, there)) if first == name => Ok(there.clone()),
             _ => ask(look.session, &resource).await,
         }
     })?;
     let mut all = role;
-    all.extend(log_group(look, name));
+    all.extend(group);
     let Some(answer) = there else {
         all.extend(triggers::schedule(look, name).await?);
         return Ok(all);
@@ -67,8 +68,13 @@ async fn roles(look: &Look<'_>, name: &str) -> Result<Vec<Resource>> {
     let mut all = Vec::new();
     let kinds = [("role", look.names.function(name)), ("schedule-role", look.names.schedule_role(name))];
     for (kind, role) in kinds {
-        let Some(trust) = look.roles.get(&role) else { continue };
-        let mut fields = Fields::from([("trust".to_owned(), trust.clone())]);
+        let trust = match look.roles.get(&role) {
+            Some(trust) => Some(trust.clone()),
+            None if needs_role(look, kind, name) => unlisted(look, &role).await?,
+            None => None,
+        };
+        let Some(trust) = trust else { continue };
+        let mut fields = Fields::from([("trust".to_owned(), trust)]);
         // What a role says that nobody wants any more does not matter.
         if look.wanted(name).is_some() {
             let asked = look.session.read.iam().get_role_policy().role_name(&role).policy_name(POLICY).send();
@@ -81,13 +87,45 @@ async fn roles(look: &Look<'_>, name: &str) -> Result<Vec<Resource>> {
     Ok(all)
 }
 
-fn log_group(look: &Look<'_>, name: &str) -> Option<Resource> {
+fn needs_role(look: &Look<'_>, kind: &str, name: &str) -> bool {
+    look.wanted(name).is_some_and(|function| match kind {
+        "role" => given_role(look.desired, name).is_none(),
+        _ => matches!(function.trigger, TriggerSpec::Schedule { .. }),
+    })
+}
+
+/// Who may take on a role that is to be made, if it is there and not listed yet. Roles' names are the account's, whatever their
+/// path: one under another path is somebody else's.
+async fn unlisted(look: &Look<'_>, role: &str) -> Result<Option<Value>> {
+    let asked = look.session.read.iam().get_role().role_name(role).send().await;
+    let asked = optional(asked.map_err(failed("iam:GetRole", role)))?;
+    let Some(there) = asked.and_then(|asked| asked.role) else { return Ok(None) };
+    if there.path != look.names.role_path() {
+        return Err(foreign(look.names, "role", role));
+    }
+    Ok(Some(super::document(there.assume_role_policy_document())))
+}
+
+/// The group by the function's name: one without the stage's tags is somebody else's, such as of a function that was there
+/// before.
+async fn log_group(look: &Look<'_>, name: &str) -> Result<Option<Resource>> {
     let group = look.names.log_group(&look.names.function(name));
-    let days = look.groups.get(&group)?;
+    let Some(days) = look.groups.get(&group) else { return Ok(None) };
+    let arn = look.names.log_group_arn(&group);
+    if !look.is_tagged(&arn) {
+        let tags = look.session.read.logs().list_tags_for_resource().resource_arn(&arn).send().await;
+        // A group that has just gone may still be listed.
+        let tags = optional(tags.map_err(failed("logs:ListTagsForResource", &group)))?;
+        let Some(tags) = tags.map(|tags| tags.tags.unwrap_or_default()) else { return Ok(None) };
+        if !ours(look.names, |key| tags.get(key).cloned()) {
+            let wanted = look.wanted(name).is_some();
+            return if wanted { Err(foreign(look.names, "log group", &group)) } else { Ok(None) };
+        }
+    }
     let mut fields = Fields::new();
     fields.extend(days.map(|days| ("retention_days".to_owned(), Value::from(days))));
     // The role is how the rest is found again: it goes last.
-    Some(found("log-group", name, fields, vec![id("role", name)]))
+    Ok(Some(found("log-group", name, fields, vec![id("role", name)])))
 }
 
 /// What a configuration says, in the words of a plan.
