@@ -257,8 +257,12 @@ fn again(directory: &Path, url: &str) {
     let mut dev = Dev::start(directory, &["-v"]);
     assert_eq!(self::url(&dev.event("served")), url);
     get(url, "/text");
+    // Of the request: the message that it sends is worked on at the same time, and told of too.
     let call = |dev: &mut Dev, way: &str, text: &str| {
-        let line = dev.log(&format!("\"way\":\"{way}\""));
+        let way = format!("\"way\":\"{way}\"");
+        let line = dev.wait(text, |event| {
+            event["function"] == "http" && event["line"].as_str().is_some_and(|line| line.contains(&way))
+        });
         assert!(line["line"].as_str().is_some_and(|line| line.contains(text)), "{line}");
     };
     call(&mut dev, "in", "GET /text");
