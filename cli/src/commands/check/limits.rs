@@ -22,9 +22,10 @@ function also the most calls that its mapping makes at once; `min_instances` is 
 Where neither is set, a deployment takes both away from the function, also what was set by hand; `plan` shows it first.
 Objects, ticks, topics' messages and events of your own are tried up to three times by Lambda itself, `max_attempts` may make it less;
 what fails to the end lies, with the event in it, in the queue `<project>-<stage>-<function>_failed` for two weeks, and such a queue is kept
-like other data. A change of a table is tried until it is a day old, or `max_attempts` times, and is then passed over. Of two deployments of a stage that begin at once one stops before it has made more than a role. One that begins while
-another is halfway takes over from it: the other stops before it moves a function's traffic, and this one looks again where it
-meets what the other still had on its way, a few times. What serves in the end is its own; a queue's setting that the other was
+like other data. A change of a table is tried until it is a day old, or `max_attempts` times, and is then passed over.
+Of two deployments of a stage that begin at once one stops before it has made more than a role. One that begins while
+another is halfway takes over from it: the other asks before each move of traffic and stops (a move that it had just asked for
+may still come, to a whole version of its own), and this one looks again where it meets what the other had on its way, a few times. What serves in the end is its own; a queue's setting that the other was
 about to write may be left to the next deployment, and `plan` shows it. A package over 50 MiB goes through a bucket of the stage.
 Nothing is made that sends to functions of the kinds `event` and `raw`: who has such events calls the function.
 
